@@ -1,0 +1,98 @@
+//! Events: their schema, and how bytes become columns.
+
+pub mod schema;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
+
+/// Microseconds since the epoch, UTC: the one representation of an instant.
+pub type TimeMicros = i64;
+
+/// What an origin is, and so how evidence names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OriginKind {
+    /// A file or standard input: evidence has `file` and `line`.
+    File,
+    /// A Kafka topic: evidence has `topic`, `partition` and `offset`.
+    Topic,
+}
+
+/// A named place that records come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// File or topic.
+    pub kind: OriginKind,
+    /// Path as the user wrote it (`-` for standard input), or topic name.
+    pub name: Arc<str>,
+}
+
+/// All origins of a run; the hidden column `_origin` indexes it.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(Vec<Origin>);
+
+impl Origins {
+    /// Index of the origin, added when it is new.
+    pub fn intern(&mut self, kind: OriginKind, name: &str) -> u32 {
+        let found = self.0.iter().position(|o| o.kind == kind && &*o.name == name);
+        let index = found.unwrap_or_else(|| {
+            self.0.push(Origin { kind, name: name.into() });
+            self.0.len() - 1
+        });
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// The origin at an index.
+    pub fn get(&self, index: u32) -> Option<&Origin> {
+        self.0.get(index as usize)
+    }
+}
+
+/// Where one record stands, so that anybody can read the raw event again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Index into [`Origins`].
+    pub origin: u32,
+    /// Partition of a topic; 0 for a file.
+    pub partition: i32,
+    /// Offset in the partition, or line of the file counted from 1.
+    pub position: i64,
+}
+
+/// What an alert keeps of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// Event time.
+    pub time: TimeMicros,
+    /// The account concerned.
+    pub account: String,
+    /// Address of the client.
+    pub ip: Option<String>,
+    /// The sender's id of the event.
+    pub event_id: Option<String>,
+    /// The system that sent it (column `source`).
+    pub source: Option<String>,
+    /// Where the record stands.
+    pub place: Place,
+}
+
+/// Reads the witness at `row` of an event batch (schema [`schema::event_batch`]).
+pub fn witness(batch: &RecordBatch, row: usize) -> Witness {
+    let text = |column: usize| {
+        let column = batch.column(column).as_string_view();
+        column.is_valid(row).then(|| column.value(row).to_owned())
+    };
+    Witness {
+        time: batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().value(row),
+        account: text(schema::ACCOUNT).unwrap_or_default(),
+        ip: text(schema::IP),
+        event_id: text(schema::EVENT_ID),
+        source: text(schema::SOURCE),
+        place: Place {
+            origin: batch.column(schema::ORIGIN).as_primitive::<UInt32Type>().value(row),
+            partition: batch.column(schema::PARTITION).as_primitive::<Int32Type>().value(row),
+            position: batch.column(schema::POSITION).as_primitive::<Int64Type>().value(row),
+        },
+    }
+}

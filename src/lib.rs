@@ -1,0 +1,7 @@
+//! Nightlatch: a streaming detector of account takeover.
+
+mod error;
+pub mod event;
+pub mod rules;
+
+pub use error::{Error, ErrorKind, Result, suggest};

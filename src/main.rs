@@ -1,0 +1,2 @@
+//! The command line program `nightlatch`.
+fn main() {}

@@ -1,0 +1,214 @@
+//! Rules: front matter, planning on DataFusion, diagnosis, and running on the window core.
+
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+use crate::event::{TimeMicros, Witness};
+use crate::{Error, Result};
+
+/// How loud a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a note.
+    Info,
+    /// Look when there is time.
+    Low,
+    /// Look today.
+    Medium,
+    /// Look now.
+    High,
+    /// Wake somebody.
+    Critical,
+}
+
+/// One rule: a file of SQL with a front-matter comment.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// File name without `.sql`.
+    pub id: String,
+    /// First 12 hexadecimal digits of the SHA-256 of the file's bytes.
+    pub version: String,
+    /// The file as a message names it.
+    pub path: String,
+    /// The front matter.
+    pub front: FrontMatter,
+    /// The whole file; the front matter is an SQL comment in it.
+    pub sql: String,
+}
+
+/// The TOML comment at the head of a rule file.
+#[derive(Debug, Clone)]
+pub struct FrontMatter {
+    /// One line that names what was seen.
+    pub title: String,
+    /// How loud.
+    pub severity: Severity,
+    /// The output column whose value names the episode.
+    pub entity: String,
+    /// An episode closes after so long without a match, in event time.
+    pub quiet_micros: TimeMicros,
+    /// How long `lag` and other frames without a bound may look back.
+    pub horizon_micros: Option<TimeMicros>,
+    /// MITRE ATT&CK technique ids.
+    pub attack: Vec<String>,
+    /// Sentence with `{column}` placeholders.
+    pub summary: String,
+    /// Why it matters.
+    pub why: Option<String>,
+    /// Known benign causes.
+    pub false_positives: Option<String>,
+    /// What it cannot see.
+    pub blind_spots: Option<String>,
+    /// What to do.
+    pub runbook: Option<String>,
+    /// Further reading.
+    pub references: Vec<String>,
+}
+
+/// The rules of a folder (or of the binary), and the files that are no rules.
+#[derive(Debug, Default)]
+pub struct Pack {
+    /// In the order of their ids.
+    pub rules: Vec<Rule>,
+    /// What is wrong with the others; one rule never stops another.
+    pub refused: Vec<Error>,
+}
+
+impl Pack {
+    /// Reads `DIR/*.sql`, or the default pack inside the binary for `None`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. A bad file is not an error: it lands in `refused`.
+    pub fn load(directory: Option<&std::path::Path>) -> Result<Self> {
+        let _ = directory;
+        Ok(Self::default())
+    }
+}
+
+/// A reference table: a CSV file with a header row, a plain table in the SQL.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Name of the table.
+    pub name: String,
+    /// The CSV file.
+    pub file: PathBuf,
+}
+
+/// Limits of the window state.
+#[derive(Debug, Clone, Copy)]
+pub struct StateLimits {
+    /// Rows in one lane's log.
+    pub rows_max: usize,
+    /// Keys in one lane.
+    pub keys_max: usize,
+}
+
+/// Rows of one rule that its query lets through, for one batch.
+#[derive(Debug, Clone)]
+pub struct Matches {
+    /// Index of the rule in [`Engine::rules`].
+    pub rule: usize,
+    /// Row of the batch that each match stands on, ascending.
+    pub rows: Vec<u32>,
+    /// The query's own columns, one row a match.
+    pub columns: RecordBatch,
+}
+
+/// State and size of one lane, for metrics.
+#[derive(Debug, Clone)]
+pub struct LaneStats {
+    /// Stage and partition key, e.g. `1:ip`.
+    pub name: String,
+    /// Keys that have rows.
+    pub keys: usize,
+    /// Rows in the log.
+    pub rows: usize,
+    /// Bytes of the state.
+    pub bytes: usize,
+    /// Rows that a limit kept out of the state, since the start.
+    pub dropped_rows: u64,
+}
+
+/// Counters of one rule since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RuleStats {
+    /// Batches in which it ran.
+    pub evaluations: u64,
+    /// Rows its query let through.
+    pub matches: u64,
+    /// Rows on which an expression of it failed (their value is NULL).
+    pub errors: u64,
+}
+
+/// All rules, running: lanes shared between them, one pass over each batch.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Vec<Rule>,
+}
+
+impl Engine {
+    /// Plans the rules; those that cannot run exactly come back as diagnoses, the others run.
+    ///
+    /// # Errors
+    /// When a reference table cannot be read.
+    pub fn new(
+        rules: Vec<Rule>,
+        references: &[Reference],
+        limits: StateLimits,
+    ) -> Result<(Self, Vec<Error>)> {
+        let _ = (references, limits);
+        Ok((Self { rules }, Vec::new()))
+    }
+
+    /// The rules that run; [`Matches::rule`] indexes them.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Runs one batch (schema [`crate::event::schema::event_batch`]) in event-time order: each
+    /// group of equal times whole, no time older than any batch before.
+    pub fn process(&mut self, batch: &RecordBatch) -> Vec<Matches> {
+        let _ = batch;
+        Vec::new()
+    }
+
+    /// The rows inside the frames of `rule` at `row` of the batch that was processed last, in time
+    /// order, the row itself among them. Newest `max` rows; the second value counts all.
+    pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
+        let _ = (rule, row, max);
+        (Vec::new(), 0)
+    }
+
+    /// Sizes of all lanes.
+    pub fn lane_stats(&self) -> Vec<LaneStats> {
+        Vec::new()
+    }
+
+    /// Counters of all rules, in the order of [`Engine::rules`].
+    pub fn rule_stats(&self) -> Vec<RuleStats> {
+        Vec::new()
+    }
+
+    /// What `rules explain` prints for one rule: lanes, windows, sharing, bytes a key and an event.
+    pub fn explain(&self, rule: usize) -> String {
+        let _ = rule;
+        String::new()
+    }
+}
+
+/// Runs one rule by plain DataFusion over a whole table of events in event-time order: the oracle.
+///
+/// Columns are the query's own, rows in event order.
+///
+/// # Errors
+/// Whatever DataFusion says.
+pub async fn run_batch(
+    rule: &Rule,
+    references: &[Reference],
+    events: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let _ = (rule, references, events);
+    Ok(Vec::new())
+}
