@@ -3,5 +3,6 @@
 mod error;
 pub mod event;
 pub mod rules;
+mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};
