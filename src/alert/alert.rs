@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
 use super::json::write_json;
-use super::value::rfc3339;
+use super::value::{json_value, rfc3339};
 use crate::event::{Origin, OriginKind, Place, TimeMicros};
 use crate::rules::Severity;
 
@@ -95,13 +96,19 @@ impl Alert {
 /// The query's columns at one row, but for `time` and the entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Values {
-    pub(super) schema: SchemaRef,
+    schema: SchemaRef,
     /// One value a column of the schema.
-    pub(super) row: Arc<[Value]>,
-    pub(super) entity: Arc<str>,
+    row: Arc<[Value]>,
+    entity: Arc<str>,
 }
 
 impl Values {
+    /// Reads one row of a query's answer, whose column `entity` names the episode.
+    pub fn read(columns: &RecordBatch, row: usize, entity: Arc<str>) -> Self {
+        let values = columns.columns().iter().map(|column| json_value(column.as_ref(), row));
+        Self { schema: columns.schema(), row: values.collect(), entity }
+    }
+
     /// Names and values in the order of the query.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.columns().filter(|(name, _)| *name != "time" && *name != &*self.entity)

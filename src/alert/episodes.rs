@@ -4,19 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
-use serde_json::Value;
-
 use super::alert::{Alert, Evidence, EvidencePlace, Status, Values};
 use super::deadline::{Deadline, Deadlines, Due};
 use super::distinct::{Distinct, Limits};
 use super::episode::{Episode, RuleFacts, episode_id};
-use super::value::{json_value, text_value};
+use super::value::text_value;
 use super::{AlertConfig, AlertStats, RuleAlertStats};
 use crate::event::{Origins, TimeMicros, Witness, schema, witness};
 use crate::rules::{Matches, Rule};
 use crate::{Result, event};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 
 /// Rows inside a rule's frames at one row of the batch: `(rule, row, max)` gives the newest `max`
 /// of them and how many there are. [`crate::rules::Engine::witnesses`] is one.
@@ -54,9 +52,7 @@ struct Match<'a> {
 
 impl Match<'_> {
     fn values(&self, rule: &RuleFacts) -> Values {
-        let columns = self.columns.columns().iter();
-        let row: Arc<[Value]> = columns.map(|c| json_value(c.as_ref(), self.index)).collect();
-        Values { schema: self.columns.schema(), row, entity: rule.entity_type.clone() }
+        Values::read(self.columns, self.index, rule.entity_type.clone())
     }
 }
 

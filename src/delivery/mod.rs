@@ -4,6 +4,8 @@ pub mod file;
 mod lines;
 pub mod stdout;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use lines::JsonLines;
 pub use table::Table;

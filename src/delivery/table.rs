@@ -102,17 +102,9 @@ impl<W: Write> Destination for Table<W> {
 ///
 /// Whatever came from events is escaped: it cannot move the cursor nor forge a line.
 pub fn render(alert: &Alert, coloured: bool) -> String {
-    let severity = severity_name(alert.severity);
-    let gap = " ".repeat(INDENT.saturating_sub(severity.len()));
     let mut text = String::new();
-    let head = format!("{}  {}", seconds(alert.started_at), escape(&alert.rule));
-    for (number, line) in wrap(&head, WIDTH - INDENT).iter().enumerate() {
-        match number {
-            0 => text
-                .push_str(&format!("{}{gap}{line}\n", painted(severity, alert.severity, coloured))),
-            _ => indented(&mut text, line),
-        }
-    }
+    paragraph(&mut text, &format!("{}  ", seconds(alert.started_at)), &escape(&alert.rule));
+    text.replace_range(..INDENT, &severity_cell(alert.severity, coloured));
     let who = format!("{} {}", alert.entity_type, name(&alert.entity));
     paragraph(&mut text, "", &who);
     paragraph(&mut text, "", &counts(alert));
@@ -132,25 +124,17 @@ fn seconds(time: TimeMicros) -> String {
     rfc3339(time.div_euclid(1_000_000).saturating_mul(1_000_000))
 }
 
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "INFO",
-        Severity::Low => "LOW",
-        Severity::Medium => "MEDIUM",
-        Severity::High => "HIGH",
-        Severity::Critical => "CRITICAL",
-    }
-}
-
-fn painted(text: &str, severity: Severity, coloured: bool) -> String {
-    let code = match severity {
-        Severity::Info => "2",
-        Severity::Low => "36",
-        Severity::Medium => "33",
-        Severity::High => "31",
-        Severity::Critical => "1;31",
+/// The severity and the spaces up to the indent.
+fn severity_cell(severity: Severity, coloured: bool) -> String {
+    let (name, colour) = match severity {
+        Severity::Info => ("INFO", "2"),
+        Severity::Low => ("LOW", "36"),
+        Severity::Medium => ("MEDIUM", "33"),
+        Severity::High => ("HIGH", "31"),
+        Severity::Critical => ("CRITICAL", "1;31"),
     };
-    if coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    let gap = " ".repeat(INDENT - name.len());
+    if coloured { format!("\x1b[{colour}m{name}\x1b[0m{gap}") } else { format!("{name}{gap}") }
 }
 
 fn counts(alert: &Alert) -> String {
@@ -179,11 +163,12 @@ fn places(alert: &Alert) -> String {
 
 /// `a, b, ... and 37 more`.
 fn first_few(items: impl Iterator<Item = String>, shown_max: usize, total: usize) -> String {
-    let shown: Vec<String> = items.take(shown_max).collect();
-    match total.saturating_sub(shown.len()) {
-        0 => shown.join(", "),
-        more => format!("{}, ... and {more} more", shown.join(", ")),
+    let mut shown: Vec<String> = items.take(shown_max).collect();
+    let more = total.saturating_sub(shown.len());
+    if more > 0 {
+        shown.push(format!("... and {more} more"));
     }
+    shown.join(", ")
 }
 
 fn paragraph(text: &mut String, label: &str, body: &str) {
@@ -217,8 +202,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             line.push(c);
         }
     }
-    if !line.is_empty() {
-        lines.push(line);
-    }
+    lines.push(line);
     lines
 }
