@@ -37,7 +37,7 @@ impl RuleFacts {
             title: front.title.as_str().into(),
             severity: front.severity,
             entity_type: front.entity.as_str().into(),
-            quiet_micros: front.quiet_micros,
+            quiet_micros: front.quiet_micros.max(0),
             attack: front.attack.iter().map(|id| id.as_str().into()).collect(),
             summary: Template::parse(&front.summary).map_err(|e| e.at(rule.path.as_str()))?,
         })

@@ -116,7 +116,7 @@ impl Episodes {
         alerts
     }
 
-    /// Says what is unsaid at the end of the stream. Closes nothing.
+    /// Says what is unsaid, at the end of the stream. Closes nothing.
     pub fn flush(&mut self) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for deadline in self.deadlines.take_updates() {
@@ -162,9 +162,19 @@ impl Episodes {
         if self.open[found.rule].contains_key(&*entity) {
             self.extend(found, &entity, own, origins);
         } else {
-            let frame = frame(found.rule, found.row, self.config.frame_rows_max);
+            let frame = frame(found.rule, found.row, self.frame_rows_max());
             self.start(found, &entity, own, frame, origins, alerts);
         }
+    }
+
+    /// Rows of a frame to read now. An attacker who has opened all episodes that there may be
+    /// shall not have a whole frame read for each further match.
+    fn frame_rows_max(&self) -> usize {
+        if self.is_full() { self.config.evidence_max } else { self.config.frame_rows_max }
+    }
+
+    fn is_full(&self) -> bool {
+        self.stats.open >= self.config.open_max
     }
 
     /// A match of an open episode.
@@ -226,12 +236,12 @@ impl Episodes {
         self.fill(&mut episode, own, frame, origins);
         self.stats.rules[found.rule].opened += 1;
         alerts.push(episode.revise(&self.rules[found.rule], Status::Opened));
-        if self.stats.open >= self.config.open_max {
+        if self.is_full() {
             self.stats.untracked += 1;
             return;
         }
         self.stats.open += 1;
-        let time = found.time.saturating_add(rule_quiet(&self.rules[found.rule]));
+        let time = found.time.saturating_add(self.rules[found.rule].quiet_micros);
         let rank = self.rank_of[found.rule];
         self.deadlines.insert(Deadline { time, due: Due::Close, rank, entity: entity.clone() });
         self.open[found.rule].insert(entity, episode);
@@ -287,7 +297,7 @@ impl Episodes {
     fn close(&mut self, deadline: Deadline, alerts: &mut Vec<Alert>) {
         let rule = self.rule_at[deadline.rank];
         let Some(episode) = self.open[rule].get(&deadline.entity) else { return };
-        let time = episode.updated_at.saturating_add(rule_quiet(&self.rules[rule]));
+        let time = episode.updated_at.saturating_add(self.rules[rule].quiet_micros);
         if time > deadline.time {
             self.deadlines.insert(Deadline { time, ..deadline });
             return;
@@ -302,10 +312,6 @@ impl Episodes {
     }
 }
 
-fn rule_quiet(rule: &RuleFacts) -> TimeMicros {
-    rule.quiet_micros.max(0)
-}
-
 fn time_at(batch: &RecordBatch, row: usize) -> TimeMicros {
     batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().value(row)
 }
@@ -317,7 +323,7 @@ fn count_names(
     episode: &mut Episode,
     one: &Witness,
 ) {
-    let limits = |names_max| Limits { key, names_max, distinct_max: config.distinct_max };
+    let limits = |names_max| Limits { key, names_max, distinct_max: config.accounts_tracked_max };
     if !episode.accounts.add(&one.account, limits(config.accounts_max)) {
         stats.uncounted_accounts += 1;
     }

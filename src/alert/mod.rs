@@ -39,9 +39,9 @@ pub struct AlertConfig {
     pub ips_max: usize,
     /// Episodes that may be open at once; more are delivered once and not followed.
     pub open_max: usize,
-    /// Different accounts, and different addresses, that an episode can tell apart. Beyond it
+    /// Different accounts that an episode can tell apart, and different addresses. Beyond it
     /// `accounts_total` and `ips_total` stand still.
-    pub distinct_max: usize,
+    pub accounts_tracked_max: usize,
     /// Rows of the frame that are read when an episode opens, the newest ones.
     pub frame_rows_max: usize,
 }
@@ -54,7 +54,7 @@ impl Default for AlertConfig {
             accounts_max: 100,
             ips_max: 100,
             open_max: 100_000,
-            distinct_max: 10_000,
+            accounts_tracked_max: 10_000,
             frame_rows_max: 10_000,
         }
     }
@@ -82,10 +82,11 @@ pub struct AlertStats {
     pub dropped_entity_null: u64,
     /// Alerts delivered once and not followed, because `open_max` episodes were open.
     pub untracked: u64,
-    /// Mentions of accounts that could not be told apart any more (`distinct_max`).
+    /// Mentions of accounts that could not be told apart any more (`accounts_tracked_max`).
     pub uncounted_accounts: u64,
-    /// Mentions of addresses that could not be told apart any more (`distinct_max`).
+    /// Mentions of addresses that could not be told apart any more (`accounts_tracked_max`).
     pub uncounted_ips: u64,
-    /// Episodes whose first frame held more than `frame_rows_max` rows.
+    /// Episodes that opened without all rows of their frame: there were more than `frame_rows_max`,
+    /// or more than `evidence_max` when the episode is not followed.
     pub truncated_frames: u64,
 }
