@@ -1,5 +1,7 @@
 //! Nightlatch: a streaming detector of account takeover.
 
+pub mod alert;
+pub mod delivery;
 mod error;
 pub mod event;
 pub mod rules;
