@@ -5,6 +5,6 @@ pub mod delivery;
 mod error;
 pub mod event;
 pub mod rules;
-mod window;
+pub mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};
