@@ -1,5 +1,6 @@
 //! Nightlatch: a streaming detector of account takeover.
 
+pub mod config;
 mod error;
 pub mod event;
 pub mod rules;
