@@ -4,5 +4,6 @@ pub mod config;
 mod error;
 pub mod event;
 pub mod rules;
+pub mod serve;
 
 pub use error::{Error, ErrorKind, Result, suggest};

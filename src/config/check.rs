@@ -60,9 +60,8 @@ fn sizes(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         (&["input", "details_bytes_max"], input.details_bytes_max),
     ];
     let outside = all.into_iter().filter(|(_, size)| *size == 0 || *size > SIZE_MAX);
-    found.extend(
-        outside.map(|(keys, _)| (keys, Error::usage("must be from \"1 B\" to \"1 GiB\""))),
-    );
+    found
+        .extend(outside.map(|(keys, _)| (keys, Error::usage("must be from \"1 B\" to \"1 GiB\""))));
 }
 
 fn sshd(config: &Config, found: &mut Vec<(KeyPath, Error)>) {

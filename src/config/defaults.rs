@@ -38,8 +38,7 @@ const OPEN_MAX: usize = 100_000;
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
 
-const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), LISTEN_PORT);
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), LISTEN_PORT);
 const LISTEN_PORT: u16 = 9464;
 
 impl Default for InputConfig {

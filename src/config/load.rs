@@ -147,7 +147,11 @@ fn walk(table: &DeTable<'_>, offset: usize, path: &mut Vec<String>) {
 }
 
 /// A table that is written `[a.b]` has the span of its header alone, so its keys count too.
-fn holds(key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>, at: usize) -> bool {
+fn holds(
+    key: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    at: usize,
+) -> bool {
     let inside = match value.get_ref() {
         DeValue::Table(inner) => holds_inside(value, inner, at),
         DeValue::Array(items) => items.iter().any(|item| match item.get_ref() {

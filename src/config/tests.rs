@@ -145,7 +145,10 @@ fn bad_files_are_told_with_place_and_way_out() {
     refused("[http]\nlisten = 'localhost'\n", &["f.toml:2:10 (http.listen)"]);
     refused("[[reference]]\nname = 'a'\nfile = 'b'\npath = 'c'\n", &["unknown key `path`"]);
     refused("[[reference]]\nname = 'events'\nfile = 'b'\n", &["the table of the events itself"]);
-    refused("[order]\nbatch_events = 0\n", &["f.toml:2:1 (order.batch_events): must be at least 1"]);
+    refused(
+        "[order]\nbatch_events = 0\n",
+        &["f.toml:2:1 (order.batch_events): must be at least 1"],
+    );
     refused("[alerts]\nstdout = false\n", &["alerts go nowhere"]);
     refused("[late]\ntopic = 'late'\n", &["a topic without brokers"]);
     refused("[kafka]\nbrokers = 'a:1'\n", &["brokers without topics"]);
