@@ -2,6 +2,8 @@
 
 mod error;
 pub mod event;
+pub mod order;
 pub mod rules;
+pub mod source;
 
 pub use error::{Error, ErrorKind, Result, suggest};
