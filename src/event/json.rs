@@ -50,7 +50,9 @@ impl Json {
         let result = object.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         match (refusal, result) {
             (Some(refusal), _) => Err(refusal),
-            (None, Err(error)) => Err(Refusal::new(RejectReason::InvalidJson, lower(&error))),
+            (None, Err(error)) => {
+                Err(Refusal::new(RejectReason::InvalidJson, syntax_message(&error)))
+            }
             (None, Ok(())) => self.check_unknown_names(),
         }
     }
@@ -94,12 +96,11 @@ fn near_miss(name: &str) -> Option<&'static str> {
     close.then_some(column)
 }
 
-fn lower(error: &serde_json::Error) -> String {
+fn syntax_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     // A record is one line: what is of use is the column.
     let text = text.replace(" at line 1 column ", " at byte ");
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    text.replacen("EOF", "end of record", 1)
 }
 
 struct Object<'r, 'a> {

@@ -126,9 +126,9 @@ impl Calendar {
     ) -> Option<TimeMicros> {
         let year = match self.newest {
             None => self.start_year(month, day, written_at)?,
-            // From December to January the year turns; a straggler from December turns it back.
-            Some((year, newest)) if newest >= 7 && month + 6 <= newest => year + 1,
-            Some((year, newest)) if month >= 7 && newest + 6 <= month => year - 1,
+            // A month that lies behind is the next year's, but for stragglers of the month before.
+            Some((year, 1)) if month == 12 => year - 1,
+            Some((year, newest)) if month + 1 < newest => year + 1,
             Some((year, _)) => year,
         };
         let midnight = NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(0, 0, 0)?;

@@ -306,7 +306,7 @@ fn gather_column(
 /// Copies text that is but a small part of the buffers it lies in.
 fn without_waste(column: ArrayRef) -> ArrayRef {
     let Some(text) = column.as_string_view_opt() else { return column };
-    let held: usize = text.data_buffers().iter().map(|buffer| buffer.len()).sum();
+    let held: usize = text.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
     if held < WASTE_BYTES || held < text.total_buffer_bytes_used() * 4 {
         return column;
     }
