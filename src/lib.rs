@@ -3,7 +3,9 @@
 pub mod config;
 mod error;
 pub mod event;
+pub mod order;
 pub mod rules;
 pub mod serve;
+pub mod source;
 
 pub use error::{Error, ErrorKind, Result, suggest};
