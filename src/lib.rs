@@ -1,9 +1,13 @@
 //! Nightlatch: a streaming detector of account takeover.
 
+pub mod alert;
+pub mod cli;
 pub mod config;
+pub mod delivery;
 mod error;
 pub mod event;
 pub mod order;
+pub mod pipeline;
 pub mod rules;
 pub mod serve;
 pub mod source;
