@@ -1,7 +1,7 @@
 //! Nightlatch: a streaming detector of account takeover.
 
 pub mod alert;
-pub mod cli;
+//pub mod cli;
 pub mod config;
 pub mod delivery;
 mod error;
