@@ -11,5 +11,6 @@ pub mod pipeline;
 pub mod rules;
 pub mod serve;
 pub mod source;
+mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};
