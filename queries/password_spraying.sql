@@ -35,7 +35,8 @@ SELECT
     min(time) FILTER (WHERE outcome = 'failure') OVER last_hour AS first_failure_hour,
     count(*) FILTER (WHERE outcome = 'failure') OVER last_day AS failures_day,
     count(DISTINCT account) FILTER (WHERE outcome = 'failure') OVER last_day AS failed_accounts_day,
-    count(DISTINCT account) FILTER (WHERE outcome = 'success') OVER last_day AS succeeded_accounts_day
+    count(DISTINCT account) FILTER (WHERE outcome = 'success') OVER last_day AS succeeded_accounts_day,
+    min(time) FILTER (WHERE outcome = 'failure') OVER last_day AS first_failure_day
 FROM events
 WHERE action = 'login'
     AND ip <> ''
@@ -68,6 +69,6 @@ QUALIFY outcome = 'failure'
             failed_accounts_day >= 15
             AND failures_day <= 3 * failed_accounts_day
             AND failed_accounts_day > 3 * succeeded_accounts_day
-            AND first_failure_hour <= time - INTERVAL '10' MINUTE
+            AND first_failure_day <= time - INTERVAL '10' MINUTE
         )
     )
