@@ -3,5 +3,6 @@
 mod error;
 pub mod event;
 pub mod rules;
+pub mod simulate;
 
 pub use error::{Error, ErrorKind, Result, suggest};
