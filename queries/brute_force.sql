@@ -13,8 +13,8 @@ false_positives = """
 An owner with a new device in a new place who does not give up; a program with a wrong password on a new server.
 """
 blind_spots = """
-Fewer than 20 failures an hour and 50 a day. Guessing from the victim's own network or carrier exit. A device id or address that logged in
-more than an hour ago counts as known, also an intruder's. Guesses spread over many addresses are left to distributed_guessing.
+Fewer than 20 failures an hour and 50 a day. Guessing from the victim's own network or carrier exit. A device id or address that was let in
+a day ago counts as known, also an intruder's. Guesses spread over many addresses are left to distributed_guessing.
 """
 runbook = """
 1. List `login` events of this `account` from 24 hours before `started_at`: are `ip`, `device` and `user_agent` of the failures unlike those of the successes?
@@ -47,12 +47,12 @@ histories AS (
         same_device AS (
             PARTITION BY account, device
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
         same_place AS (
             PARTITION BY account, place
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         )
 ),
 strange AS (

@@ -47,12 +47,12 @@ histories AS (
         same_device AS (
             PARTITION BY account, device
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
         same_place AS (
             PARTITION BY account, place
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         )
 ),
 strange AS (

@@ -4,17 +4,17 @@ severity = "critical"
 entity   = "account"
 quiet    = "24 hours"
 attack   = ["T1078"]
-summary  = "somebody spoke through {resource_label} of {account} from {ip}, by a device and from a network that were not known an hour before"
+summary  = "somebody spoke through {resource_label} of {account} from {ip}, by a device and from a network that are new to it, within an hour of such a login at {strange_login_at}"
 why      = """
 Strangers have used two-way talk to insult and frighten people, children among them, in their own bedrooms. A voice from a device and a
-network that the account has never let in, within the first hour, without a second factor, is that.
+network that are new to the account, within an hour of the login and without a second factor, is that.
 """
 false_positives = """
 An owner's new phone on a mobile network that answers the door within its first hour, where no second factor is asked for.
 """
 blind_spots = """
-An intruder who waits for more than an hour, who passed the second factor, or who comes from the owner's own network or with the owner's
-device id. Sirens and live view without a word.
+An intruder who waits for more than an hour, who passed the second factor, who stole a session and so needs no login, or who comes from the
+owner's own network or with the owner's device id. Sirens and live view without a word.
 """
 runbook = """
 1. End all sessions of this `account` now, and call the household: somebody may be talking to a child.
@@ -54,12 +54,12 @@ histories AS (
         same_device AS (
             PARTITION BY account, device
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
         same_place AS (
             PARTITION BY account, place
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
         same_account AS (
             PARTITION BY account
@@ -71,6 +71,25 @@ histories AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
         )
+),
+clients AS (
+    SELECT
+        *,
+        account_seen_at IS NOT NULL
+            AND device_seen_at IS NULL
+            AND place_seen_at IS NULL AS strange
+    FROM histories
+),
+entries AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success' AND strange) OVER recent AS strange_login_at
+    FROM clients
+    WINDOW recent AS (
+        PARTITION BY account
+        ORDER BY time
+        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+    )
 )
 SELECT
     time,
@@ -81,11 +100,10 @@ SELECT
     device,
     session,
     user_agent,
-    account_seen_at
-FROM histories
+    strange_login_at
+FROM entries
 WHERE action = 'two_way_talk'
     AND outcome <> 'failure'
-    AND account_seen_at IS NOT NULL
-    AND device_seen_at IS NULL
-    AND place_seen_at IS NULL
+    AND strange
+    AND strange_login_at IS NOT NULL
     AND second_factors = 0
