@@ -11,6 +11,7 @@ pub mod pipeline;
 pub mod rules;
 pub mod serve;
 pub mod source;
+pub mod simulate;
 mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};
