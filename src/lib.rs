@@ -1,7 +1,12 @@
 //! Nightlatch: a streaming detector of account takeover.
 
+pub mod alert;
+pub mod config;
+pub mod delivery;
 mod error;
 pub mod event;
 pub mod rules;
+pub mod serve;
+pub mod source;
 
 pub use error::{Error, ErrorKind, Result, suggest};
