@@ -13,7 +13,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::commits::Commits;
-use super::metrics::KafkaMetrics;
+use super::metrics::{KafkaErrorKind, KafkaMetrics};
 
 /// What happened inside a poll beside messages.
 pub(super) enum Change {
@@ -73,7 +73,7 @@ impl Context {
     }
 
     pub(super) fn commit_failed(&self, error: &KafkaError) {
-        self.metrics.error("commit");
+        self.metrics.error(KafkaErrorKind::Commit);
         tracing::warn!(%error, "offsets were not committed; a restart reads some messages again");
     }
 }
@@ -117,7 +117,7 @@ impl ConsumerContext for Context {
                 self.changes().push(Change::Revoked(partitions(list)));
             }
             Rebalance::Error(error) => {
-                self.metrics.error("other");
+                self.metrics.error(KafkaErrorKind::Other);
                 tracing::warn!(%error, "the consumer group could not share out its partitions");
             }
         }

@@ -1,69 +1,57 @@
-//! What the consumer tells Prometheus.
+//! What the consumer counts.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::{Error, Result};
+/// Kinds of errors: the label of `nightlatch_kafka_errors_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KafkaErrorKind {
+    /// A broker cannot be reached.
+    Broker,
+    /// The pipeline took nothing for `max.poll.interval.ms`.
+    PollInterval,
+    /// Offsets were not committed.
+    Commit,
+    /// A broker refuses this user.
+    Authorization,
+    /// Anything else.
+    Other,
+}
 
-/// Kinds of `nightlatch_kafka_errors_total`, all there from the start.
-const ERROR_KINDS: [&str; 5] = ["broker", "poll_interval", "commit", "authorization", "other"];
+impl KafkaErrorKind {
+    /// All kinds, for counters that start at 0.
+    pub const ALL: [Self; 5] =
+        [Self::Broker, Self::PollInterval, Self::Commit, Self::Authorization, Self::Other];
+
+    /// The value of the label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::PollInterval => "poll_interval",
+            Self::Commit => "commit",
+            Self::Authorization => "authorization",
+            Self::Other => "other",
+        }
+    }
+}
 
 /// Metrics of the Kafka consumer; clones share the numbers.
 #[derive(Debug, Clone)]
 pub struct KafkaMetrics {
-    pub(super) lag_messages: IntGaugeVec,
-    pub(super) errors: IntCounterVec,
-    pub(super) connected: IntGauge,
-    pub(super) tombstones: IntCounter,
-    pub(super) redelivered: IntCounter,
+    /// Messages between the position in a partition and its end, by topic and partition.
+    pub lag_messages: IntGaugeVec,
+    /// Errors, by kind.
+    pub errors: IntCounterVec,
+    /// 1 while a broker answers.
+    pub connected: IntGauge,
+    /// Messages without a value.
+    pub tombstones_dropped: IntCounter,
+    /// Messages read again after a rebalance that had been handed on before it.
+    pub redelivered_dropped: IntCounter,
 }
 
 impl KafkaMetrics {
-    /// Makes the metrics and registers them.
-    ///
-    /// # Errors
-    /// When a metric of one of these names is registered already.
-    pub fn register(registry: &Registry) -> Result<Self> {
-        Self::try_register(registry).map_err(|error| {
-            Error::unexpected("cannot register the metrics of Kafka").detail(error.to_string())
-        })
-    }
-
-    fn try_register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            lag_messages: IntGaugeVec::new(
-                Opts::new("nightlatch_kafka_lag_messages", "Messages still to be read"),
-                &["topic", "partition"],
-            )?,
-            errors: IntCounterVec::new(
-                Opts::new("nightlatch_kafka_errors_total", "Errors of the Kafka consumer"),
-                &["kind"],
-            )?,
-            connected: IntGauge::new(
-                "nightlatch_kafka_connected",
-                "1 while at least one Kafka broker is connected",
-            )?,
-            tombstones: IntCounter::new(
-                "nightlatch_kafka_tombstones_dropped_total",
-                "Messages without a value, which hold no event",
-            )?,
-            redelivered: IntCounter::new(
-                "nightlatch_kafka_redelivered_dropped_total",
-                "Messages read again after a rebalance that had been handed on before it",
-            )?,
-        };
-        for kind in ERROR_KINDS {
-            metrics.errors.with_label_values(&[kind]);
-        }
-        registry.register(Box::new(metrics.lag_messages.clone()))?;
-        registry.register(Box::new(metrics.errors.clone()))?;
-        registry.register(Box::new(metrics.connected.clone()))?;
-        registry.register(Box::new(metrics.tombstones.clone()))?;
-        registry.register(Box::new(metrics.redelivered.clone()))?;
-        Ok(metrics)
-    }
-
-    pub(super) fn error(&self, kind: &str) {
-        self.errors.with_label_values(&[kind]).inc();
+    pub(super) fn error(&self, kind: KafkaErrorKind) {
+        self.errors.with_label_values(&[kind.label()]).inc();
     }
 
     pub(super) fn set_lag(&self, topic: &str, partition: i32, messages: i64) {
