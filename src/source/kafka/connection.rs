@@ -128,7 +128,9 @@ fn missing(options: &KafkaOptions, consumer: &BaseConsumer<Context>) -> Option<M
         Err(error) => Some(Missing::Brokers(error.to_string())),
         Ok(metadata) => {
             let topic = metadata.topics().iter().find(|topic| topic.name() == name)?;
-            let error = topic.error().map(|error| rdkafka::types::RDKafkaErrorCode::from(error).to_string());
+            let error = topic
+                .error()
+                .map(|error| rdkafka::types::RDKafkaErrorCode::from(error).to_string());
             error.map(|reason| Missing::Topic(name.clone(), reason))
         }
     })
@@ -143,12 +145,13 @@ fn unavailable(options: &KafkaOptions, missing: &Missing) -> Error {
                 .detail(format!("waited {patience}; the last attempt said: {reason}"))
                 .hint("start the broker, correct kafka.brokers, or raise kafka.patience")
         }
-        Missing::Topic(name, reason) => {
-            Error::unavailable(format!("Kafka at {} does not offer the topic `{name}`", options.brokers))
-                .at("kafka.topics")
-                .detail(format!("waited {patience}; the broker said: {reason}"))
-                .hint("create the topic, correct kafka.topics, or let this user read it")
-        }
+        Missing::Topic(name, reason) => Error::unavailable(format!(
+            "Kafka at {} does not offer the topic `{name}`",
+            options.brokers
+        ))
+        .at("kafka.topics")
+        .detail(format!("waited {patience}; the broker said: {reason}"))
+        .hint("create the topic, correct kafka.topics, or let this user read it"),
     }
 }
 

@@ -79,7 +79,10 @@ impl Context {
 }
 
 fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
-    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+    list.elements()
+        .iter()
+        .map(|element| (element.topic().to_owned(), element.partition()))
+        .collect()
 }
 
 impl ClientContext for Context {

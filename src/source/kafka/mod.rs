@@ -216,7 +216,10 @@ impl Link {
         if changed && up {
             tracing::info!(brokers = self.brokers, "Kafka is back");
         } else if !up && (changed || self.said_at.elapsed() >= REMINDER) {
-            tracing::warn!(brokers = self.brokers, "no Kafka broker answers; trying until one does");
+            tracing::warn!(
+                brokers = self.brokers,
+                "no Kafka broker answers; trying until one does"
+            );
         } else {
             return;
         }

@@ -148,7 +148,14 @@ impl Partitions {
             self.metrics.tombstones_dropped.inc();
             return;
         };
-        self.held_bytes += partition.keep(input, message.offset(), payload, received_at, self.batch_events, self.record_bytes_max);
+        self.held_bytes += partition.keep(
+            input,
+            message.offset(),
+            payload,
+            received_at,
+            self.batch_events,
+            self.record_bytes_max,
+        );
     }
 
     /// The library names the partition's number alone: with several topics that may be ambiguous,
@@ -202,7 +209,8 @@ impl Partitions {
         }
         // The one with most in store, so that nobody starves.
         let full = self.inputs.iter().filter(|(_, partition)| !partition.held.is_empty());
-        full.max_by_key(|(input, partition)| (partition.held.len(), **input)).map(|(input, _)| *input)
+        full.max_by_key(|(input, partition)| (partition.held.len(), **input))
+            .map(|(input, _)| *input)
     }
 
     fn hold_for(&mut self, input: InputId) -> bool {
@@ -223,12 +231,15 @@ impl Partitions {
         let silence_max_micros = self.idle_after.max(SILENCE_MIN).as_micros();
         for partition in self.inputs.values_mut() {
             let topic = statistics.topics.get(&*partition.topic);
-            let Some(known) = topic.and_then(|topic| topic.partitions.get(&partition.number)) else {
+            let Some(known) = topic.and_then(|topic| topic.partitions.get(&partition.number))
+            else {
                 continue;
             };
             let fresh = statistics.brokers.values().any(|broker| {
                 let silence = u128::try_from(broker.rxidle).unwrap_or(u128::MAX);
-                broker.nodeid == known.broker && broker.state == "UP" && silence < silence_max_micros
+                broker.nodeid == known.broker
+                    && broker.state == "UP"
+                    && silence < silence_max_micros
             });
             partition.snapshot = Some(Snapshot {
                 at_micros: statistics.ts,

@@ -47,20 +47,15 @@ impl Standing {
         self.end_seen || self.at_end
     }
 
-    /// The offset after the newest record that was handed over.
-    pub(super) fn position(&self) -> Option<i64> {
-        self.position
-    }
-
     /// Looks at a snapshot; the answer is the new state when idleness began or ended.
     pub(super) fn observe(&mut self, snapshot: &Snapshot, idle_after_micros: i64) -> Option<bool> {
         let handed_over = snapshot.drained
             || self.end_seen
             || self.position.is_some_and(|position| position >= snapshot.next_offset);
-        let reached = snapshot.high_watermark >= 0 && snapshot.next_offset >= snapshot.high_watermark;
+        let reached =
+            snapshot.high_watermark >= 0 && snapshot.next_offset >= snapshot.high_watermark;
         self.at_end = snapshot.fresh && reached && handed_over;
-        self.at_end_since =
-            self.at_end.then(|| self.at_end_since.unwrap_or(snapshot.at_micros));
+        self.at_end_since = self.at_end.then(|| self.at_end_since.unwrap_or(snapshot.at_micros));
         let idle = self
             .at_end_since
             .is_some_and(|since| snapshot.at_micros.saturating_sub(since) >= idle_after_micros);
