@@ -1,6 +1,7 @@
 //! Sources: where records come from. Nothing below this stage reads a clock or a socket.
 
 pub mod files;
+pub mod kafka;
 mod lines;
 
 use std::ops::Range;
