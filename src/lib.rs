@@ -1,7 +1,7 @@
 //! Nightlatch: a streaming detector of account takeover.
 
 pub mod alert;
-//pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod delivery;
 mod error;
@@ -10,8 +10,8 @@ pub mod order;
 pub mod pipeline;
 pub mod rules;
 pub mod serve;
-pub mod source;
 pub mod simulate;
+pub mod source;
 mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

@@ -39,6 +39,7 @@ use commits::Commits;
 pub use reader::Reading;
 use reader::{Reader, Wanted};
 use stages::Stages;
+pub(crate) use stages::place_text;
 
 /// Messages that may wait between the two threads: enough to keep both busy, and a bound on memory.
 const QUEUE_LENGTH: usize = 4;
@@ -132,6 +133,8 @@ pub struct Counts {
     pub future: u64,
     /// Events whose id was seen before.
     pub duplicates: u64,
+    /// Inputs that are there now.
+    pub inputs: usize,
     /// Released watermark.
     pub watermark: Option<TimeMicros>,
     /// Fields that no column has.
@@ -192,7 +195,8 @@ impl Pipeline {
         let (sender, receiver) = sync_channel(QUEUE_LENGTH);
         let wanted = Arc::new(Wanted::default());
         let mut order = Order::new(self.order);
-        self.source.inputs().into_iter().for_each(|input| order.join(input));
+        let inputs = self.source.inputs();
+        inputs.iter().for_each(|input| order.join(*input));
         let reader = Reader {
             source: self.source,
             decoder: self.decoder,
@@ -219,7 +223,7 @@ impl Pipeline {
             stop: self.stop,
             release_on_stop: self.release_on_stop,
             metrics: self.metrics,
-            counts: Counts::default(),
+            counts: Counts { inputs: inputs.len(), ..Counts::default() },
             reader_hangs: false,
         };
         let outcome = stages.run(&receiver);

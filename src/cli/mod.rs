@@ -6,6 +6,7 @@ mod progress;
 mod replay;
 mod rules;
 mod run;
+mod setup;
 mod signals;
 mod simulate;
 mod summary;

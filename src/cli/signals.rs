@@ -12,8 +12,9 @@ const INTERRUPTED: i32 = 130;
 /// Whether somebody asked to stop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stop {
-    /// Set by either signal; every stage looks at it.
+    /// Set by either signal, and by a stage that wants the end; every stage looks at it.
     pub(super) flag: Arc<AtomicBool>,
+    asked: Arc<AtomicBool>,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -30,21 +31,22 @@ impl Stop {
     fn listen(&self) -> std::io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the second signal finds the flag set by the first.
-            let flag = self.flag.clone();
-            signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, flag)?;
+            let asked = self.asked.clone();
+            signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, asked)?;
             signal_hook::flag::register(signal, self.flag.clone())?;
+            signal_hook::flag::register(signal, self.asked.clone())?;
         }
         signal_hook::flag::register(SIGINT, self.interrupted.clone())?;
         Ok(())
     }
 
-    /// Whether either signal came.
-    pub(super) fn is_set(&self) -> bool {
-        self.flag.load(Ordering::Relaxed)
-    }
-
     /// Whether it was Ctrl-C.
     pub(super) fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Whether either signal came.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 }

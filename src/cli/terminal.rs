@@ -16,9 +16,18 @@ pub(super) fn stderr_is_terminal() -> bool {
 
 /// Whether standard output may be coloured.
 pub(super) fn stdout_is_coloured() -> bool {
+    stdout_is_terminal() && colour_is_welcome()
+}
+
+/// Whether standard error may be coloured.
+pub(super) fn stderr_is_coloured() -> bool {
+    stderr_is_terminal() && colour_is_welcome()
+}
+
+fn colour_is_welcome() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    stdout_is_terminal() && !refused && !dumb
+    !refused && !dumb
 }
 
 /// Writes words to standard error; there is nobody to tell when that fails.

@@ -82,9 +82,13 @@ impl Stages<'_> {
     fn take(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Events(events) => self.events(*events)?,
-            Message::Joined(input) => self.order.join(input),
+            Message::Joined(input) => {
+                self.order.join(input);
+                self.counts.inputs += 1;
+            }
             Message::Finished(input) => {
                 self.order.finish(input);
+                self.counts.inputs = self.counts.inputs.saturating_sub(1);
                 self.release()?;
                 if let Some(commits) = &mut self.commits {
                     commits.forget(input);

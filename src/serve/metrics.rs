@@ -13,7 +13,7 @@ use prometheus::{
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::{Error, Result};
 
-/// Every metric of the program.
+/// Every metric of the program but those of the Kafka client, which registers its own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -39,12 +39,6 @@ pub struct Metrics {
     pub watermark_seconds: Gauge,
     /// How far the watermark is behind the clock.
     pub lag_seconds: Gauge,
-    /// Messages not yet read, by partition.
-    pub kafka_lag: IntGaugeVec,
-    /// Errors of the Kafka client, by kind.
-    pub kafka_errors: IntCounterVec,
-    /// 1 while a broker answers.
-    pub kafka_connected: IntGauge,
     lane_keys: IntGaugeVec,
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
@@ -78,6 +72,11 @@ impl Metrics {
         build().map_err(|error| {
             Error::unexpected("the metrics cannot be registered").detail(error.to_string())
         })
+    }
+
+    /// Where parts that keep metrics of their own register them.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The text that Prometheus scrapes.
@@ -239,17 +238,6 @@ fn build() -> Outcome<Metrics> {
             "event_time_lag_seconds",
             "How far the released event time is behind the clock.",
         )?,
-        kafka_lag: make.gauges(
-            "kafka_lag_messages",
-            &["topic", "partition"],
-            "Messages between the position in a partition and its end.",
-        )?,
-        kafka_errors: make.counters(
-            "kafka_errors_total",
-            &["kind"],
-            "Errors that the Kafka client reported.",
-        )?,
-        kafka_connected: make.gauge("kafka_connected", "1 while a broker answers.")?,
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,

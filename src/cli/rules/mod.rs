@@ -5,6 +5,8 @@ mod check;
 mod expect;
 mod explain;
 mod list;
+mod memory;
+mod output;
 mod run;
 mod test;
 
