@@ -11,12 +11,12 @@ use super::{Exit, Outcome, load_config, plan, setup, terminal};
 use crate::config::{Config, LogLevel};
 use crate::delivery::{self, Destination};
 use crate::event::Origins;
-use crate::event::reject::{RejectReason, Rejection};
+use crate::event::reject::Rejection;
 use crate::kafka::Cluster;
 use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
-use crate::source::kafka::{Kafka, KafkaMetrics, KafkaOptions};
+use crate::source::kafka::{Kafka, KafkaOptions};
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -48,12 +48,10 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let engine = rules(args, &config)?;
     let stop = Stop::on_signals()?;
     let metrics = Arc::new(Metrics::new()?);
-    metrics.know_reasons(RejectReason::ALL.iter().map(|reason| reason.label()));
-    let kafka_metrics = KafkaMetrics::register(metrics.registry())?;
     let health = Arc::new(Health::default());
     let server = Server::start(config.http.listen, metrics.clone(), health.clone())?;
     info!(address = %server.address(), "metrics and health");
-    let outcome = watch(&config, engine, &stop, metrics, kafka_metrics, &health);
+    let outcome = watch(&config, engine, &stop, metrics, &health);
     health.set_ready(false);
     if let Err(error) = outcome
         && !stop.was_asked()
@@ -69,13 +67,12 @@ fn watch(
     engine: Engine,
     stop: &Stop,
     metrics: Arc<Metrics>,
-    kafka_metrics: KafkaMetrics,
     health: &Health,
 ) -> Result<()> {
     let sinks = sinks(config, stop)?;
     let aside = aside(config, stop)?;
     let mut origins = Origins::default();
-    let source = Kafka::connect(&options(config), &mut origins, kafka_metrics, &stop.flag)?;
+    let source = Kafka::connect(&options(config), &mut origins, metrics.kafka.clone(), &stop.flag)?;
     let commits = source.commits();
     let mut alerting = Alerting::new(engine, setup::alerts(config), sinks, metrics.clone())?;
     let pipeline = Pipeline {
