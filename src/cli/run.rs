@@ -88,7 +88,8 @@ fn watch(
         release_on_stop: false,
         metrics,
     };
-    let counts = pipeline.run(&mut alerting, &mut |counts, _| health.set_ready(counts.inputs > 0))?;
+    let counts =
+        pipeline.run(&mut alerting, &mut |counts, _| health.set_ready(counts.inputs > 0))?;
     info!(events = counts.events, "pipeline ended");
     Ok(())
 }
@@ -145,7 +146,8 @@ fn options(config: &Config) -> KafkaOptions {
 fn sinks(config: &Config, stop: &Stop) -> Result<Vec<Sink>> {
     let alerts = &config.alerts;
     let mut sinks: Vec<Sink> = Vec::new();
-    let mut add = |label, destination: Box<dyn Destination>| sinks.push(Sink { label, destination });
+    let mut add =
+        |label, destination: Box<dyn Destination>| sinks.push(Sink { label, destination });
     if alerts.stdout {
         add("stdout", Box::new(delivery::stdout::json_lines()));
     }
@@ -172,7 +174,9 @@ fn aside(config: &Config, stop: &Stop) -> Result<Aside> {
         aside.late.push(Box::new(connect(topic)?));
     }
     if aside.dead_letter.is_empty() {
-        warn!("[dead_letter] names no file and no topic: rejected records are logged without their bytes");
+        warn!(
+            "[dead_letter] names no file and no topic: rejected records are logged without their bytes"
+        );
     }
     aside.tell = Some(Box::new(log_rejection));
     Ok(aside)

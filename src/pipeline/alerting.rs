@@ -106,11 +106,8 @@ impl Consumer for Alerting {
             let id = rule.id.as_str();
             let severity = severity_label(rule.front.severity);
             raise(&metrics.alerts.with_label_values(&[id, severity]), stats.opened);
-            let revisions = [
-                ("opened", stats.opened),
-                ("updated", stats.updated),
-                ("closed", stats.closed),
-            ];
+            let revisions =
+                [("opened", stats.opened), ("updated", stats.updated), ("closed", stats.closed)];
             for (status, total) in revisions {
                 raise(&metrics.alert_revisions.with_label_values(&[id, status]), total);
             }

@@ -8,9 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::{
-    Aside, Commits, Consumer, Counts, Events, Message, PATIENCE, Wanted,
-};
+use super::{Aside, Commits, Consumer, Counts, Events, Message, PATIENCE, Wanted};
 use crate::Result;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::{RejectReason, Rejection};

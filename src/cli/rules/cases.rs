@@ -98,12 +98,12 @@ mod tests {
         let files = files.map(|path| (path.to_owned(), path.to_owned())).into_iter().collect();
         let cases = pair("t/", &files);
         assert_eq!(cases.len(), 1);
-        let found: Vec<_> =
-            cases["a"].iter().map(|case| (&*case.name, &*case.path, case.expected.is_some())).collect();
-        let wanted = [
-            ("attack_x", "t/a/attack_x.jsonl", true),
-            ("evasion_y", "t/a/evasion_y.jsonl", false),
-        ];
+        let found: Vec<_> = cases["a"]
+            .iter()
+            .map(|case| (&*case.name, &*case.path, case.expected.is_some()))
+            .collect();
+        let wanted =
+            [("attack_x", "t/a/attack_x.jsonl", true), ("evasion_y", "t/a/evasion_y.jsonl", false)];
         assert_eq!(found, wanted);
     }
 }

@@ -12,7 +12,7 @@ Exit code 1 when a rule is refused.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct CheckArgs {
+pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
     rules: RuleSource,
 }

@@ -70,7 +70,9 @@ fn mismatches(path: &str, pattern: &Value, found: &Value) -> Vec<String> {
             let held = |item| own.iter().any(|one| mismatches("", item, one).is_empty());
             if items.iter().all(held) { Vec::new() } else { differs() }
         }
-        (Value::Number(left), Value::Number(right)) if left.as_f64() == right.as_f64() => Vec::new(),
+        (Value::Number(left), Value::Number(right)) if left.as_f64() == right.as_f64() => {
+            Vec::new()
+        }
         _ if pattern == found => Vec::new(),
         _ => differs(),
     }
@@ -80,7 +82,8 @@ fn mismatches(path: &str, pattern: &Value, found: &Value) -> Vec<String> {
 fn brief(alert: &Value) -> Value {
     const FIELDS: [&str; 7] =
         ["rule", "entity_type", "entity", "started_at", "accounts", "summary", "matches"];
-    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), alert.get(*name)?.clone())));
+    let fields =
+        FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), alert.get(*name)?.clone())));
     Value::Object(fields.collect())
 }
 

@@ -10,7 +10,7 @@ const EXAMPLES: &str = "Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ExplainArgs {
+pub(in crate::cli) struct ExplainArgs {
     /// Name of a rule [default: all]
     rule: Option<String>,
     #[command(flatten)]

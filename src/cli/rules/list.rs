@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     rules: RuleSource,
     /// One JSON object a line [default: a table on a terminal, JSON Lines elsewhere]

@@ -43,7 +43,11 @@ pub(super) struct Rows {
 impl Rows {
     /// Writes to a file, or to standard output for `-`.
     pub(super) fn create(path: &Path, format: RowFormat, schema: &SchemaRef) -> Result<Self> {
-        let name = if path == Path::new("-") { "standard output".into() } else { path.display().to_string() };
+        let name = if path == Path::new("-") {
+            "standard output".into()
+        } else {
+            path.display().to_string()
+        };
         let failed = |error: &dyn std::fmt::Display| {
             Error::unavailable("cannot write the rows").at(&name).detail(error.to_string())
         };
@@ -54,9 +58,9 @@ impl Rows {
         };
         let mut writer = match format {
             RowFormat::Jsonl => Writer::Jsonl(out),
-            RowFormat::Csv => Writer::Csv(Box::new(
-                arrow::csv::WriterBuilder::new().with_header(true).build(out),
-            )),
+            RowFormat::Csv => {
+                Writer::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out)))
+            }
             RowFormat::Parquet => Writer::Parquet(Box::new(
                 ArrowWriter::try_new(out, schema.clone(), None).map_err(|error| failed(&error))?,
             )),

@@ -37,7 +37,7 @@ enum EngineKind {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct RunArgs {
+pub(in crate::cli) struct RunArgs {
     /// Name of the rule
     rule: String,
     #[command(flatten)]
@@ -75,12 +75,14 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let (counts, found) = match args.engine {
         EngineKind::Live => {
             let mut live = Live { engine, rows, found: 0 };
-            let counts = pipeline(args, &config, source, origins, &stop)?.run(&mut live, &mut |_, _| {})?;
+            let counts =
+                pipeline(args, &config, source, origins, &stop)?.run(&mut live, &mut |_, _| {})?;
             (counts, live.found)
         }
         EngineKind::Batch => {
             let mut batch = Whole { rule, tables, rows, events: Vec::new(), found: 0 };
-            let counts = pipeline(args, &config, source, origins, &stop)?.run(&mut batch, &mut |_, _| {})?;
+            let counts =
+                pipeline(args, &config, source, origins, &stop)?.run(&mut batch, &mut |_, _| {})?;
             (counts, batch.found)
         }
     };
@@ -119,7 +121,9 @@ fn tell(counts: &Counts, found: u64) {
     let rejected: u64 = counts.rejected.values().sum();
     let events = counts.events;
     let late = counts.late + counts.future;
-    terminal::say(&format!("{found} rows of {events} events; {rejected} records rejected, {late} late or future"));
+    terminal::say(&format!(
+        "{found} rows of {events} events; {rejected} records rejected, {late} late or future"
+    ));
 }
 
 /// The incremental core, batch by batch.

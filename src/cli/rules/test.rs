@@ -33,7 +33,7 @@ lookalike_ or evasion_. Exit code 1 when a case fails or a rule lacks a kind.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct TestArgs {
+pub(in crate::cli) struct TestArgs {
     /// Names of rules [default: all]
     names: Vec<String>,
     #[command(flatten)]
@@ -63,7 +63,12 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
     Ok(if good { Exit::Good } else { Exit::No })
 }
 
-fn run_all(names: &[String], pack: &Pack, cases: &Cases, config: &Config) -> Result<Tally, Failure> {
+fn run_all(
+    names: &[String],
+    pack: &Pack,
+    cases: &Cases,
+    config: &Config,
+) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     if names.is_empty() {
         tally.failed += pack.refused.len();
@@ -72,7 +77,9 @@ fn run_all(names: &[String], pack: &Pack, cases: &Cases, config: &Config) -> Res
         }
         let strays = cases.keys().filter(|name| pack.rules.iter().all(|rule| rule.id != **name));
         for stray in strays {
-            terminal::say(&format!("warning: tests of `{stray}`, which is no rule that can be read"));
+            terminal::say(&format!(
+                "warning: tests of `{stray}`, which is no rule that can be read"
+            ));
         }
     }
     for rule in pack.rules.iter().filter(|rule| names.is_empty() || names.contains(&rule.id)) {
@@ -99,7 +106,8 @@ fn run_one(rule: &Rule, case: &Case, config: &Config, tally: &mut Tally) -> Resu
 
 /// A rule that is tested from one side only is not tested.
 fn lacking(rule: &Rule, cases: &[Case], tally: &mut Tally) -> Result<()> {
-    for kind in KINDS.iter().filter(|kind| !cases.iter().any(|case| case.name.starts_with(**kind))) {
+    for kind in KINDS.iter().filter(|kind| !cases.iter().any(|case| case.name.starts_with(**kind)))
+    {
         tally.lacking += 1;
         terminal::print(&format!("LACKS  {}/{kind}*: no such case\n", rule.id))?;
     }
@@ -118,9 +126,10 @@ fn judge(rule: &Rule, case: &Case, config: &Config) -> Result<Vec<String>> {
             .hint("an empty file says that there must be no alert"));
     };
     let lines = expected.lines().filter(|line| !line.trim().is_empty());
-    let patterns: Vec<Value> = lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(
-        |error| Error::usage("the expected alerts are no JSON").at(&case.path).detail(error.to_string()),
-    )?;
+    let patterns: Vec<Value> =
+        lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| {
+            Error::usage("the expected alerts are no JSON").at(&case.path).detail(error.to_string())
+        })?;
     let (alerts, rejected) = alerts_of(rule, case, config)?;
     let mut differences = rejected;
     differences.extend(expect::differences(&patterns, &alerts));
@@ -137,8 +146,7 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
     let kept = Kept::default();
     let metrics = Arc::new(Metrics::new()?);
     let sink = Sink { label: "file", destination: Box::new(kept.clone()) };
-    let mut alerting =
-        Alerting::new(engine, setup::alerts(config), vec![sink], metrics.clone())?;
+    let mut alerting = Alerting::new(engine, setup::alerts(config), vec![sink], metrics.clone())?;
     let rejected = Arc::new(Mutex::new(Vec::new()));
     let mut origins = Origins::default();
     let pipeline = Pipeline {
