@@ -5,6 +5,7 @@ pub mod config;
 pub mod delivery;
 mod error;
 pub mod event;
+pub mod kafka;
 pub mod order;
 pub mod rules;
 pub mod serve;
