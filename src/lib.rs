@@ -6,6 +6,7 @@ pub mod config;
 pub mod delivery;
 mod error;
 pub mod event;
+pub mod kafka;
 pub mod order;
 pub mod pipeline;
 pub mod rules;

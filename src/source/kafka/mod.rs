@@ -74,7 +74,8 @@ impl Kafka {
         let partitions = Partitions::new(options, origins, commits.clone(), metrics.clone());
         let consumer = connection::connect(options, Context::new(commits, metrics), stop)?;
         consumer.context().metrics.connected.set(1);
-        let KafkaOptions { brokers, group, topics, .. } = options;
+        let KafkaOptions { cluster, group, topics, .. } = options;
+        let brokers = &cluster.brokers;
         tracing::info!(brokers, group, ?topics, "connected to Kafka");
         Ok(Self {
             consumer,
