@@ -10,7 +10,8 @@ Strangers have used two-way talk to insult and frighten people, children among t
 network that are new to the account, within an hour of the login and without a second factor, is that.
 """
 false_positives = """
-An owner's new phone on a mobile network that answers the door within its first hour, where no second factor is asked for.
+An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for; the first
+days of a log, when old devices look new.
 """
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who stole a session and so needs no login, or who comes from the
