@@ -29,7 +29,7 @@ WITH logins AS (
         outcome,
         account,
         ip,
-        coalesce(nullif(ip_prefix, ''), ip) AS place,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         reason,
         user_agent
@@ -63,7 +63,7 @@ strange AS (
         device,
         reason,
         user_agent,
-        coalesce(nullif(device, ''), ip) AS client
+        CASE WHEN device <> '' THEN device ELSE ip END AS client
     FROM histories
     WHERE action = 'login'
         AND outcome = 'failure'

@@ -29,7 +29,7 @@ WITH acts AS (
         outcome,
         account,
         ip,
-        coalesce(nullif(ip_prefix, ''), ip) AS place,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         session,
         user_agent
@@ -65,19 +65,19 @@ histories AS (
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         )
 ),
-clients AS (
+strangers AS (
     SELECT
-        *,
-        account_seen_at IS NOT NULL
-            AND device_seen_at IS NULL
-            AND place_seen_at IS NULL AS strange
+        *
     FROM histories
+    WHERE account_seen_at IS NOT NULL
+        AND device_seen_at IS NULL
+        AND place_seen_at IS NULL
 ),
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success' AND strange) OVER recent AS strange_login_at
-    FROM clients
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+    FROM strangers
     WINDOW recent AS (
         PARTITION BY account
         ORDER BY time
@@ -96,5 +96,4 @@ SELECT
 FROM entries
 WHERE action IN ('password_change', 'email_change', 'mfa_change')
     AND outcome <> 'failure'
-    AND strange
     AND strange_login_at IS NOT NULL

@@ -10,7 +10,8 @@ Strangers have used two-way talk to insult and frighten people, children among t
 network that are new to the account, within an hour of the login and without a second factor, is that.
 """
 false_positives = """
-An owner's new phone on a mobile network that answers the door within its first hour, where no second factor is asked for.
+An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for; the first
+days of a log, when old devices look new.
 """
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who stole a session and so needs no login, or who comes from the
@@ -29,7 +30,7 @@ WITH acts AS (
         outcome,
         account,
         ip,
-        coalesce(nullif(ip_prefix, ''), ip) AS place,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         session,
         user_agent,
@@ -72,19 +73,19 @@ histories AS (
             RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
         )
 ),
-clients AS (
+strangers AS (
     SELECT
-        *,
-        account_seen_at IS NOT NULL
-            AND device_seen_at IS NULL
-            AND place_seen_at IS NULL AS strange
+        *
     FROM histories
+    WHERE account_seen_at IS NOT NULL
+        AND device_seen_at IS NULL
+        AND place_seen_at IS NULL
 ),
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success' AND strange) OVER recent AS strange_login_at
-    FROM clients
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+    FROM strangers
     WINDOW recent AS (
         PARTITION BY account
         ORDER BY time
@@ -104,6 +105,5 @@ SELECT
 FROM entries
 WHERE action = 'two_way_talk'
     AND outcome <> 'failure'
-    AND strange
     AND strange_login_at IS NOT NULL
     AND second_factors = 0

@@ -29,7 +29,7 @@ WITH logins AS (
         outcome,
         account,
         ip,
-        coalesce(nullif(ip_prefix, ''), ip) AS place,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         session,
         user_agent

@@ -16,6 +16,7 @@ use super::history::History;
 use super::plan::Planner;
 use super::program::{Mask, NodeId, NodeKind, Program, SelectionId, WindowOutput};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
+use crate::alert::check_summary;
 use crate::event::{TimeMicros, Witness, schema};
 use crate::window::interner::Interner;
 use crate::window::lane::Lane;
@@ -530,6 +531,10 @@ fn check_columns(
                 .hint("Add `time` to the SELECT list.")
                 .anchor("SELECT"));
         }
+    }
+    if let Err(error) = check_summary(&rule.front.summary, &names) {
+        let refusal = refuse(error.message).anchor("summary");
+        return Err(error.hint.map_or(refusal.clone(), |hint| refusal.hint(hint)));
     }
     let entity = rule.front.entity.as_str();
     if !names.contains(&entity) {

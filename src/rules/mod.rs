@@ -12,6 +12,7 @@ mod history;
 mod lookup;
 mod pack;
 mod plan;
+mod positional;
 mod program;
 mod window_plan;
 

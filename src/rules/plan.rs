@@ -113,7 +113,7 @@ impl Planner<'_> {
     ) -> Result<NodeId, Refusal> {
         let schema = window.input.schema();
         let params = &function.params;
-        let name = function.fun.name();
+        let name = window_plan::name_of(function);
         self.check_order(function, schema, input)?;
         let keys = params
             .partition_by
@@ -152,7 +152,7 @@ impl Planner<'_> {
         schema: &DFSchema,
         input: &Relation,
     ) -> Result<(), Refusal> {
-        let name = function.fun.name();
+        let name = window_plan::name_of(function);
         let order = &function.params.order_by;
         let time = self.program.event(schema::TIME, &schema::time_type());
         let refusal = || {

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, WindowFrameBound, WindowFrameUnits};
 use super::cells;
 use super::diagnosis::{Refusal, refuse};
 use super::plan::Planner;
+use super::positional::Positional;
 use super::program::{AggregateRequest, LagRequest, NodeId, SelectionId};
 use crate::event::schema;
 use crate::window::frame::Frame;
@@ -29,9 +30,18 @@ pub(super) struct Call<'a> {
     pub(super) ignores_nulls: bool,
 }
 
+/// The function's name in the SQL.
+pub(super) fn name_of(function: &WindowFunction) -> &str {
+    let name = function.fun.name();
+    match Positional::of(name) {
+        Some(positional) => positional.sql_name(),
+        None => name,
+    }
+}
+
 /// Adds the call to the program.
 pub(super) fn add(planner: &mut Planner<'_>, call: Call<'_>) -> Result<NodeId, Refusal> {
-    if call.function.fun.name() == "lag" {
+    if name_of(call.function) == "lag" {
         return add_lag(planner, call);
     }
     let function = core_function(planner, &call)?;
@@ -56,11 +66,11 @@ fn label_of(call: &Call<'_>) -> String {
     let args: Vec<String> = params.args.iter().map(ToString::to_string).collect();
     let distinct = if params.distinct { "DISTINCT " } else { "" };
     let filter = params.filter.as_ref().map(|f| format!(" FILTER (WHERE {f})")).unwrap_or_default();
-    format!("{}({distinct}{}){filter}", call.function.fun.name(), args.join(", "))
+    format!("{}({distinct}{}){filter}", name_of(call.function), args.join(", "))
 }
 
 fn core_function(planner: &mut Planner<'_>, call: &Call<'_>) -> Result<Function, Refusal> {
-    let name = call.function.fun.name();
+    let name = name_of(call.function);
     let distinct = call.function.params.distinct;
     if distinct && name != "count" {
         return Err(refuse(format!("`{name}(DISTINCT ...)` is not supported in a window"))
@@ -113,7 +123,7 @@ fn unsupported(name: &str) -> Refusal {
 /// The frame in microseconds, or why it has no bounded exact state.
 fn frame_of(function: &WindowFunction) -> Result<Frame, Refusal> {
     let frame = &function.params.window_frame;
-    let name = function.fun.name();
+    let name = name_of(function);
     if frame.units != WindowFrameUnits::Range {
         return Err(refuse(format!("`{name}` has a {} frame", frame.units))
             .detail("Such a frame may reach back without end in time.")

@@ -296,7 +296,7 @@ impl Attack {
         let Plan::UseAccount { address } = self.plan else { return None };
         let index = victim(world, now)?;
         let (deleted_at, deletion) = household::delete_account(world, index, now);
-        self.log(world, deleted_at, deletion);
+        world.log(deleted_at, deletion); // the owner's right, no part of what is planted
         let camera = Resource::Camera(world.accounts.get(index).private_camera());
         let mut event = Event::new("session_refresh", Name::Account(index));
         event.address = address;

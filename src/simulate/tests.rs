@@ -105,3 +105,11 @@ fn an_unknown_scenario_is_refused_with_a_suggestion() {
     assert_eq!(error.exit_code(), 64);
     assert_eq!(error.hint.as_deref(), Some("did you mean \"ring-2019\"?"));
 }
+
+/// `examples/README.md` says which command made them.
+#[test]
+fn the_published_example_is_what_its_command_gives() {
+    let (log, truth) = run(2019, 5000);
+    assert!(log == include_str!("../../examples/ring-2019.jsonl"), "the example log has changed");
+    assert!(truth == include_str!("../../examples/ring-2019.truth.jsonl"), "its truth has changed");
+}

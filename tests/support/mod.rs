@@ -1,0 +1,7 @@
+//! What several tests need.
+
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
+
+pub mod events;
+pub mod queries;
+pub mod rows;
