@@ -537,7 +537,8 @@ fn ctrl_c_ends_a_replay_with_what_was_found() {
     let ran = ran(child.wait_with_output().unwrap());
     assert_eq!(ran.code, 130, "{}", ran.err);
     assert!(ran.err.contains("alerts        1"), "{}", ran.err);
-    assert!(rest.contains("\"matches\":198"), "{rest}");
+    // How much was read by then is chance; what was read is told to the end.
+    assert!(rest.contains("\"status\":\"updated\""), "{rest}");
     drop(stdin);
 }
 
