@@ -141,6 +141,9 @@ pub struct Counts {
     pub unknown_fields: UnknownFields,
 }
 
+/// Told of a record that is set aside.
+pub type Tell = Box<dyn FnMut(&Origins, &Rejection)>;
+
 /// Records that are set aside, and who gets them.
 #[derive(Default)]
 pub struct Aside {
@@ -149,7 +152,7 @@ pub struct Aside {
     /// For late events and events from the future.
     pub late: Vec<Box<dyn RecordSink>>,
     /// Told of each record that is set aside.
-    pub tell: Option<Box<dyn FnMut(&Origins, &Rejection)>>,
+    pub tell: Option<Tell>,
 }
 
 /// Says that everything of an input before an offset has been dealt with.

@@ -160,6 +160,6 @@ fn bad_files_are_told_with_place_and_way_out() {
 fn all_problems_come_at_once() {
     refused(
         "rule = 'x'\n[order]\nlateness = 5\nbatch_events = 0\n[alerts]\nfle = 'x'\n",
-        &["`rule`", "order.lateness", "`fle`", "order.batch_events"],
+        &["`rule`", "order.lateness", "order.batch_events", "`fle`"],
     );
 }

@@ -96,7 +96,7 @@ impl Consumer for Alerting {
 
     fn measure(&self, metrics: &Metrics) {
         metrics.set_lanes(&self.engine.lane_stats());
-        metrics.set_rules(self.engine.rules(), &self.engine.rule_stats());
+        metrics.set_rules(self.engine.rules(), self.engine.rule_stats());
         let stats = self.episodes.stats();
         metrics.alerts_open.set(gauge(stats.open));
         raise(&metrics.alerts_untracked, stats.untracked);

@@ -31,7 +31,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Outcome {
         (0..engine.rules().len()).filter(|index| wanted(&engine.rules()[*index].id)).collect();
     if named.is_empty() {
         let about = |error: &Error| args.rule.as_deref().is_none_or(|name| is_about(error, name));
-        return Err(refused.into_iter().filter(about).collect::<Vec<_>>().into());
+        let errors: Vec<Error> = refused.into_iter().filter(about).collect();
+        return Err(errors.into());
     }
     let texts: Vec<String> = named.iter().map(|rule| engine.explain(*rule)).collect();
     terminal::print(&texts.join("\n"))?;

@@ -176,7 +176,7 @@ impl Consumer for Whole {
             Error::unexpected("cannot start a runtime").detail(error.to_string())
         })?;
         let found = runtime.block_on(run_batch(&self.rule, &self.tables, &self.events))?;
-        self.found += found.num_rows() as u64;
+        self.found = found.num_rows() as u64;
         self.rows.write(&found)?;
         self.rows.finish()
     }

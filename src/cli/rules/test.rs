@@ -15,7 +15,7 @@ use crate::cli::{
 };
 use crate::config::Config;
 use crate::delivery::Destination;
-use crate::event::Origins;
+use crate::event::{Origins, TimeMicros};
 use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
 use crate::rules::{Engine, Pack, Rule};
 use crate::serve::Metrics;
@@ -180,9 +180,12 @@ fn telling(rejected: Arc<Mutex<Vec<String>>>) -> Aside {
     }
 }
 
+/// Alerts by start and id.
+type ByStart = BTreeMap<(TimeMicros, Arc<str>), Alert>;
+
 /// Keeps the last revision of each alert, in the order in which they opened.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<(i64, Arc<str>), Alert>>>);
+struct Kept(Arc<Mutex<ByStart>>);
 
 impl Kept {
     fn take(&self) -> Vec<Value> {
