@@ -2,11 +2,13 @@
 
 mod support;
 
+use arrow::array::RecordBatch;
 use nightlatch::event::schema;
 use nightlatch::rules::{Engine, Pack, Rule, StateLimits, parse_rule, run_batch};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{events, queries, rows};
+use support::events::Event;
+use support::{arrival, events, queries, rows};
 
 const LIMITS: StateLimits = StateLimits { rows_max: usize::MAX, keys_max: usize::MAX };
 
@@ -31,20 +33,26 @@ fn live(rule: &Rule, batches: &[arrow::array::RecordBatch]) -> Vec<String> {
     lines
 }
 
-fn oracle(rule: &Rule, batches: &[arrow::array::RecordBatch]) -> Vec<String> {
+fn oracle(rule: &Rule, batches: &[RecordBatch]) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let table = runtime.block_on(run_batch(rule, &[], batches)).expect("the oracle runs the rule");
     rows::lines(&table)
 }
 
-fn check(text: &str, events: &[events::Event], batch_size: usize) -> Result<(), TestCaseError> {
-    let rule = parse_rule("generated.sql", "generated.sql", text).expect("front matter");
-    let live = live(&rule, &events::batches(events, batch_size));
-    let oracle = oracle(&rule, &events::batches(events, usize::MAX));
-    for (row, (live, oracle)) in live.iter().zip(&oracle).enumerate() {
-        prop_assert_eq!(live, oracle, "row {} of\n{}", row, text);
+fn rule(text: &str) -> Rule {
+    parse_rule("generated.sql", "generated.sql", text).expect("front matter")
+}
+
+fn check(texts: &[String], events: &[Event], batches: &[RecordBatch]) -> Result<(), TestCaseError> {
+    let rules: Vec<Rule> = texts.iter().map(|text| rule(text)).collect();
+    let table = events::batches(events, usize::MAX);
+    for (rule, live) in rules.iter().zip(live(&rules, batches)) {
+        let oracle = oracle(rule, &table);
+        for (row, (live, oracle)) in live.iter().zip(&oracle).enumerate() {
+            prop_assert_eq!(live, oracle, "row {} of\n{}", row, rule.sql);
+        }
+        prop_assert_eq!(live.len(), oracle.len(), "rows of\n{}", rule.sql);
     }
-    prop_assert_eq!(live.len(), oracle.len(), "rows of\n{}", text);
     Ok(())
 }
 
@@ -56,7 +64,30 @@ fn runner(cases: u32) -> TestRunner {
 fn generated_rules_equal_the_oracle() {
     let strategy = (queries::rule(), events::events(60), 1usize..20);
     runner(cases())
-        .run(&strategy, |(rule, events, size)| check(&rule, &events, size))
+        .run(&strategy, |(rule, events, size)| {
+            check(&[rule], &events, &events::batches(&events, size))
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn rules_that_share_lanes_equal_the_oracle() {
+    let rules = prop::collection::vec(queries::rule(), 2..4);
+    runner(cases().div_ceil(10))
+        .run(&(rules, events::events(40), 1usize..20), |(rules, events, size)| {
+            check(&rules, &events, &events::batches(&events, size))
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn arrival_within_the_lateness_does_not_matter() {
+    let strategy = (queries::rule(), events::events(60), arrival::arrivals(60));
+    runner(cases().div_ceil(5))
+        .run(&strategy, |(rule, events, arrivals)| {
+            let released = arrival::released(&events, &arrivals);
+            check(&[rule], &events, &released)
+        })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
@@ -78,7 +109,7 @@ fn an_empty_table_gives_no_rows() {
     let batch = events::batch(&[], 0);
     assert_eq!(batch.schema(), schema::event_batch());
     let text = "/*\ntitle = \"t\"\nseverity = \"low\"\nentity = \"ip\"\nquiet = \"1 minute\"\nsummary = \"s\"\n*/ SELECT time, ip FROM events";
-    let rule = parse_rule("r.sql", "r.sql", text).expect("front matter");
-    assert!(live(&rule, std::slice::from_ref(&batch)).is_empty());
+    let rule = rule(text);
+    assert!(live(&[rule.clone()], std::slice::from_ref(&batch))[0].is_empty());
     assert!(oracle(&rule, &[batch]).is_empty());
 }

@@ -1,6 +1,7 @@
 //! Delivery: where alerts go, one file a destination.
 
 pub mod file;
+pub mod kafka;
 mod lines;
 pub mod stdout;
 pub mod table;

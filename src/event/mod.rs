@@ -1,6 +1,14 @@
 //! Events: their schema, and how bytes become columns.
 
+pub mod builder;
+pub mod dead_letter;
+pub mod decode;
+mod json;
+pub mod reject;
 pub mod schema;
+pub mod sshd;
+mod syslog;
+pub mod time;
 
 use std::sync::Arc;
 

@@ -1,0 +1,188 @@
+//! What a type cannot say: values that contradict each other or make no sense.
+
+use std::collections::HashSet;
+
+use super::Config;
+use crate::{Error, suggest};
+
+/// Where a problem is, as keys from the top.
+type KeyPath = &'static [&'static str];
+
+/// Every problem of a configuration that decoded well.
+pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
+    let mut found = Vec::new();
+    limits(config, &mut found);
+    sizes(config, &mut found);
+    sshd(config, &mut found);
+    kafka(config, &mut found);
+    sinks(config, &mut found);
+    references(config, &mut found);
+    found
+}
+
+fn limits(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let (order, alerts, state) = (&config.order, &config.alerts, &config.state);
+    let at_least_one: [(KeyPath, usize); 8] = [
+        (&["order", "batch_events"], order.batch_events),
+        (&["order", "buffered_events_max"], order.buffered_events_max),
+        (&["alerts", "evidence_max"], alerts.evidence_max),
+        (&["alerts", "accounts_max"], alerts.accounts_max),
+        (&["alerts", "ips_max"], alerts.ips_max),
+        (&["alerts", "open_max"], alerts.open_max),
+        (&["state", "rows_max"], state.rows_max),
+        (&["state", "keys_max"], state.keys_max),
+    ];
+    let zero = at_least_one.into_iter().filter(|(_, value)| *value == 0);
+    found.extend(zero.map(|(keys, _)| (keys, Error::usage("must be at least 1"))));
+    if order.batch_events > order.buffered_events_max {
+        found.push((
+            &["order", "batch_events"],
+            Error::usage("a batch is larger than the buffer it is taken from")
+                .hint("raise `order.buffered_events_max` or lower `order.batch_events`"),
+        ));
+    }
+    if alerts.update_every.is_zero() {
+        found.push((
+            &["alerts", "update_every"],
+            Error::usage("must be longer than nothing").hint("the default is \"5 minutes\""),
+        ));
+    }
+}
+
+/// Sizes that fit 32 bits keep every offset inside a batch of columns valid.
+const SIZE_MAX: u64 = 1 << 30;
+
+fn sizes(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let input = &config.input;
+    let all: [(KeyPath, u64); 3] = [
+        (&["input", "record_bytes_max"], input.record_bytes_max),
+        (&["input", "string_bytes_max"], input.string_bytes_max),
+        (&["input", "details_bytes_max"], input.details_bytes_max),
+    ];
+    let outside = all.into_iter().filter(|(_, size)| *size == 0 || *size > SIZE_MAX);
+    found
+        .extend(outside.map(|(keys, _)| (keys, Error::usage("must be from \"1 B\" to \"1 GiB\""))));
+}
+
+fn sshd(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let sshd = &config.input.sshd;
+    if sshd.year.is_some_and(|year| !(1..=9999).contains(&year)) {
+        found.push((&["input", "sshd", "year"], Error::usage("must be from 1 to 9999")));
+    }
+    if let Err(error) = time_zone(&sshd.time_zone) {
+        found.push((&["input", "sshd", "time_zone"], error));
+    }
+}
+
+/// The IANA time zone of a name, or an error that suggests one.
+///
+/// # Errors
+/// When there is no such zone.
+pub(crate) fn time_zone(name: &str) -> crate::Result<chrono_tz::Tz> {
+    name.parse().map_err(|_| {
+        let error = Error::usage(format!("unknown time zone `{name}`"));
+        match suggest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("use an IANA name such as `UTC` or `America/New_York`"),
+        }
+    })
+}
+
+fn kafka(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let kafka = &config.kafka;
+    if !kafka.brokers.is_empty() && kafka.topics.is_empty() {
+        found.push((
+            &["kafka", "brokers"],
+            Error::usage("brokers without topics: there is nothing to read")
+                .hint("name the topics: `topics = [\"events\"]`"),
+        ));
+    }
+    if !kafka.topics.is_empty() && kafka.brokers.is_empty() {
+        found.push((
+            &["kafka", "topics"],
+            Error::usage("topics without brokers: there is nobody to ask")
+                .hint("name the brokers: `brokers = \"host:9092\"`"),
+        ));
+    }
+    if kafka.group.is_empty() {
+        found.push((&["kafka", "group"], Error::usage("a consumer group needs a name")));
+    }
+    let unique: HashSet<_> = kafka.topics.iter().collect();
+    if unique.len() < kafka.topics.len() || kafka.topics.iter().any(String::is_empty) {
+        found.push((&["kafka", "topics"], Error::usage("a topic is empty or named twice")));
+    }
+    reserved(config, found);
+}
+
+/// Properties that Nightlatch sets itself, and the key that says the same.
+const RESERVED: [(&str, &str); 6] = [
+    ("bootstrap.servers", "set `kafka.brokers`"),
+    ("metadata.broker.list", "set `kafka.brokers`"),
+    ("group.id", "set `kafka.group`"),
+    ("enable.auto.commit", "offsets are committed when the alerts are safe"),
+    ("enable.auto.offset.store", "offsets are committed when the alerts are safe"),
+    ("enable.partition.eof", "partition ends are needed to tell an idle partition"),
+];
+
+fn reserved(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    for (key, hint) in RESERVED {
+        if config.kafka.librdkafka.contains_key(key) {
+            found.push((
+                &["kafka", "librdkafka"],
+                Error::usage(format!("`{key}` is not free to set here")).hint(hint),
+            ));
+        }
+    }
+}
+
+fn sinks(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let topics: [(KeyPath, &Option<String>); 3] = [
+        (&["alerts", "topic"], &config.alerts.topic),
+        (&["dead_letter", "topic"], &config.dead_letter.topic),
+        (&["late", "topic"], &config.late.topic),
+    ];
+    for (keys, topic) in topics {
+        let Some(topic) = topic else { continue };
+        if config.kafka.brokers.is_empty() {
+            found.push((
+                keys,
+                Error::usage("a topic without brokers").hint("name them in `kafka.brokers`"),
+            ));
+        }
+        if config.kafka.topics.contains(topic) {
+            found.push((
+                keys,
+                Error::usage(format!("`{topic}` is read as input as well: an endless loop")),
+            ));
+        }
+    }
+    let alerts = &config.alerts;
+    if !alerts.stdout && alerts.file.is_none() && alerts.topic.is_none() {
+        found.push((
+            &["alerts", "stdout"],
+            Error::usage("alerts go nowhere").hint("set `alerts.file` or `alerts.topic`"),
+        ));
+    }
+}
+
+fn references(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let mut names = HashSet::new();
+    for reference in &config.reference {
+        let name = reference.name.as_str();
+        let problem = if name == "events" {
+            Some("`events` is the table of the events itself".to_owned())
+        } else if !is_table_name(name) {
+            Some(format!("`{name}` is no table name: use a-z, 0-9 and _"))
+        } else if !names.insert(name) {
+            Some(format!("two reference tables are named `{name}`"))
+        } else {
+            None
+        };
+        found.extend(problem.map(|text| (["reference"].as_slice(), Error::usage(text))));
+    }
+}
+
+fn is_table_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}

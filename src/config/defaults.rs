@@ -1,0 +1,113 @@
+//! The default of every key, by name.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{
+    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SshdConfig,
+    StateConfig,
+};
+
+const KIB: u64 = 1024;
+const MINUTE_SECONDS: u64 = 60;
+
+const RECORD_BYTES_MAX: u64 = KIB * KIB;
+const STRING_BYTES_MAX: u64 = 4 * KIB;
+const DETAILS_BYTES_MAX: u64 = 64 * KIB;
+const TIME_ZONE: &str = "UTC";
+
+const LATENESS: Duration = Duration::from_secs(MINUTE_SECONDS);
+const CLOCK_SKEW: Duration = Duration::from_secs(10 * MINUTE_SECONDS);
+const DEDUP_WINDOW: Duration = Duration::from_secs(10 * MINUTE_SECONDS);
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+const IDLE_RELEASE: Duration = Duration::from_secs(30);
+const BUFFERED_EVENTS_MAX: usize = 1_000_000;
+const BATCH_EVENTS: usize = 8192;
+
+const GROUP: &str = "nightlatch";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const UPDATE_EVERY: Duration = Duration::from_secs(5 * MINUTE_SECONDS);
+const EVIDENCE_MAX: usize = 100;
+const ACCOUNTS_MAX: usize = 100;
+const IPS_MAX: usize = 100;
+const OPEN_MAX: usize = 100_000;
+
+/// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
+const ROWS_MAX: usize = 50_000_000;
+const KEYS_MAX: usize = 10_000_000;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), LISTEN_PORT);
+const LISTEN_PORT: u16 = 9464;
+
+impl Default for InputConfig {
+    fn default() -> Self {
+        Self {
+            format: InputFormat::default(),
+            record_bytes_max: RECORD_BYTES_MAX,
+            string_bytes_max: STRING_BYTES_MAX,
+            details_bytes_max: DETAILS_BYTES_MAX,
+            sshd: SshdConfig::default(),
+        }
+    }
+}
+
+impl Default for SshdConfig {
+    fn default() -> Self {
+        Self { year: None, time_zone: TIME_ZONE.to_owned() }
+    }
+}
+
+impl Default for OrderConfig {
+    fn default() -> Self {
+        Self {
+            lateness: LATENESS,
+            clock_skew: CLOCK_SKEW,
+            dedup_window: DEDUP_WINDOW,
+            idle_after: IDLE_AFTER,
+            idle_release: IDLE_RELEASE,
+            buffered_events_max: BUFFERED_EVENTS_MAX,
+            batch_events: BATCH_EVENTS,
+        }
+    }
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            group: GROUP.to_owned(),
+            topics: Vec::new(),
+            patience: PATIENCE,
+            librdkafka: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self {
+            stdout: true,
+            file: None,
+            topic: None,
+            update_every: UPDATE_EVERY,
+            evidence_max: EVIDENCE_MAX,
+            accounts_max: ACCOUNTS_MAX,
+            ips_max: IPS_MAX,
+            open_max: OPEN_MAX,
+        }
+    }
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { rows_max: ROWS_MAX, keys_max: KEYS_MAX }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: LISTEN }
+    }
+}

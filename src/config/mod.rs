@@ -1,0 +1,227 @@
+//! The configuration: one TOML file, every key documented here and in `nightlatch.example.toml`.
+//!
+//! Every key has a default; unknown keys are refused, so that a misspelt one is never silently
+//! ignored.
+
+mod check;
+mod defaults;
+mod load;
+mod show;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use check::time_zone;
+pub use load::{load, parse};
+pub use show::show;
+pub use units::micros;
+
+/// The whole configuration file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of rule files; absent: the pack inside the binary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<PathBuf>,
+    /// How records are read.
+    pub input: InputConfig,
+    /// How records are brought into event-time order.
+    pub order: OrderConfig,
+    /// Where events come from in `run`.
+    pub kafka: KafkaConfig,
+    /// Where alerts go, and how large they may grow.
+    pub alerts: AlertsConfig,
+    /// Where records go that cannot be decoded.
+    pub dead_letter: SinkConfig,
+    /// Where records go that came too late or from the future.
+    pub late: SinkConfig,
+    /// Limits of the window state.
+    pub state: StateConfig,
+    /// Tables that rules may join with.
+    pub reference: Vec<ReferenceConfig>,
+    /// The listener for metrics and health.
+    pub http: HttpConfig,
+    /// What is written to standard error.
+    pub log: LogConfig,
+}
+
+/// Shape of the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// One JSON object a line or a message.
+    #[default]
+    Native,
+    /// Lines that OpenSSH's server writes to syslog.
+    Sshd,
+}
+
+/// `[input]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputConfig {
+    /// Shape of the records.
+    pub format: InputFormat,
+    /// A longer record is a dead letter.
+    #[serde(with = "units::size")]
+    pub record_bytes_max: u64,
+    /// A record with a longer string is a dead letter.
+    #[serde(with = "units::size")]
+    pub string_bytes_max: u64,
+    /// A record with longer `details` is a dead letter.
+    #[serde(with = "units::size")]
+    pub details_bytes_max: u64,
+    /// What syslog lines do not say.
+    pub sshd: SshdConfig,
+}
+
+/// `[input.sshd]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SshdConfig {
+    /// Year of the first line; absent: that of the file's own time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub year: Option<i32>,
+    /// Time zone of the lines, an IANA name.
+    pub time_zone: String,
+}
+
+/// `[order]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderConfig {
+    /// How far behind the newest time of its input an event may come and still be counted.
+    #[serde(with = "units::duration")]
+    pub lateness: Duration,
+    /// How far ahead of the time of reading an event may be.
+    #[serde(with = "units::duration")]
+    pub clock_skew: Duration,
+    /// A second event of the same source and `event_id` within this event time is dropped.
+    #[serde(with = "units::duration")]
+    pub dedup_window: Duration,
+    /// A partition that stands at its end for so long does not hold the others back.
+    #[serde(with = "units::duration")]
+    pub idle_after: Duration,
+    /// When every partition is idle for so long, what is buffered is released.
+    #[serde(with = "units::duration")]
+    pub idle_release: Duration,
+    /// Events that may wait for the watermark.
+    pub buffered_events_max: usize,
+    /// Events in one batch.
+    pub batch_events: usize,
+}
+
+/// `[kafka]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Brokers to ask first, `host:port,host:port`.
+    pub brokers: String,
+    /// Consumer group.
+    pub group: String,
+    /// Topics to read.
+    pub topics: Vec<String>,
+    /// How long the start may wait for a broker.
+    #[serde(with = "units::duration")]
+    pub patience: Duration,
+    /// Any property of librdkafka.
+    #[serde(with = "units::properties")]
+    pub librdkafka: BTreeMap<String, String>,
+}
+
+/// `[alerts]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertsConfig {
+    /// Write alerts to standard output.
+    pub stdout: bool,
+    /// Append alerts to this file, one JSON object a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Produce alerts to this topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// An open episode is told again at most so often, in event time.
+    #[serde(with = "units::duration")]
+    pub update_every: Duration,
+    /// Events that an alert points at.
+    pub evidence_max: usize,
+    /// Accounts that an alert names.
+    pub accounts_max: usize,
+    /// Addresses that an alert names.
+    pub ips_max: usize,
+    /// Episodes that are followed at one time.
+    pub open_max: usize,
+}
+
+/// `[dead_letter]` and `[late]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkConfig {
+    /// Append records to this file, one JSON object a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Produce records to this topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// Rows in the log of one lane.
+    pub rows_max: usize,
+    /// Keys in one lane.
+    pub keys_max: usize,
+}
+
+/// `[[reference]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceConfig {
+    /// Name of the table in the SQL.
+    pub name: String,
+    /// CSV file with a header row.
+    pub file: PathBuf,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address of `/metrics`, `/-/healthy` and `/-/ready`.
+    pub listen: SocketAddr,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// And what may soon.
+    Warn,
+    /// And what happens once: start, stop, assignment of partitions.
+    #[default]
+    Info,
+    /// And what helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// How much is logged.
+    pub level: LogLevel,
+}

@@ -1,0 +1,429 @@
+//! Every metric, created at the start with 0, so that a series that stands still is seen to exist.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Metric, MetricFamily, MetricType, Quantile, Summary};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::event::reject::RejectReason;
+use crate::rules::{LaneStats, Rule, RuleStats};
+use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
+use crate::{Error, Result};
+
+/// Every metric of the program.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Events decoded, by origin (topic or file).
+    pub events: IntCounterVec,
+    /// Bytes of the records read.
+    pub event_bytes: IntCounter,
+    /// Records that are no events, by reason.
+    pub rejected: IntCounterVec,
+    /// Events behind the watermark.
+    pub late: IntCounter,
+    /// Events ahead of the clock.
+    pub future: IntCounter,
+    /// Events dropped because their `event_id` was seen.
+    pub duplicates: IntCounter,
+    /// Records written to a dead-letter or late sink.
+    pub dead_letters: IntCounterVec,
+    /// Events that wait for the watermark.
+    pub buffered: IntGauge,
+    /// Releases forced by a full buffer.
+    pub forced_releases: IntCounter,
+    /// The released watermark.
+    pub watermark_seconds: Gauge,
+    /// How far the watermark is behind the clock.
+    pub lag_seconds: Gauge,
+    /// What the Kafka consumer counts.
+    pub kafka: KafkaMetrics,
+    lane_keys: IntGaugeVec,
+    lane_rows: IntGaugeVec,
+    lane_bytes: IntGaugeVec,
+    dropped_rows: IntCounterVec,
+    rule_evaluations: IntCounterVec,
+    rule_matches: IntCounterVec,
+    rule_errors: IntCounterVec,
+    /// Alerts opened, by rule and severity.
+    pub alerts: IntCounterVec,
+    /// Revisions of alerts, by rule and status.
+    pub alert_revisions: IntCounterVec,
+    /// Episodes that are open.
+    pub alerts_open: IntGauge,
+    /// Matches that became no alert, by reason.
+    pub alerts_dropped: IntCounterVec,
+    /// Alerts delivered once and not followed.
+    pub alerts_untracked: IntCounter,
+    /// Alert revisions handed to a destination, by outcome.
+    pub deliveries: IntCounterVec,
+    batch_duration: BatchDuration,
+    /// Events in the newest batch.
+    pub batch_events: IntGauge,
+}
+
+impl Metrics {
+    /// All metrics, at 0 for every label that is known from the start.
+    ///
+    /// # Errors
+    /// When two metrics have one name, which no input can cause.
+    pub fn new() -> Result<Self> {
+        build().map_err(|error| {
+            Error::unexpected("the metrics cannot be registered").detail(error.to_string())
+        })
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> String {
+        // A family that cannot be written would be a fault of the registry itself.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// Creates the series of the rules that run.
+    pub fn know_rules(&self, rules: &[Rule]) {
+        for rule in rules {
+            let id = rule.id.as_str();
+            for counters in [&self.rule_evaluations, &self.rule_matches, &self.rule_errors] {
+                counters.with_label_values(&[id]);
+            }
+            self.alerts.with_label_values(&[id, severity_label(rule.front.severity)]);
+            for status in ["opened", "updated", "closed"] {
+                self.alert_revisions.with_label_values(&[id, status]);
+            }
+        }
+    }
+
+    /// Takes over the sizes of all lanes.
+    pub fn set_lanes(&self, lanes: &[LaneStats]) {
+        for lane in lanes {
+            let name = [lane.name.as_str()];
+            self.lane_keys.with_label_values(&name).set(gauge(lane.keys));
+            self.lane_rows.with_label_values(&name).set(gauge(lane.rows));
+            self.lane_bytes.with_label_values(&name).set(gauge(lane.bytes));
+            raise(&self.dropped_rows.with_label_values(&name), lane.dropped_rows);
+        }
+    }
+
+    /// Takes over the counters of all rules, in the order of `rules`.
+    pub fn set_rules(&self, rules: &[Rule], stats: &[RuleStats]) {
+        for (rule, stats) in rules.iter().zip(stats) {
+            let id = [rule.id.as_str()];
+            raise(&self.rule_evaluations.with_label_values(&id), stats.evaluations);
+            raise(&self.rule_matches.with_label_values(&id), stats.matches);
+            raise(&self.rule_errors.with_label_values(&id), stats.errors);
+        }
+    }
+
+    /// One batch took so long from its release to its last alert.
+    pub fn observe_batch(&self, duration: Duration, n_events: usize) {
+        self.batch_duration.observe(duration);
+        self.batch_events.set(gauge(n_events));
+    }
+}
+
+/// Lifts a counter to a total that was counted elsewhere.
+pub fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+/// A size as a gauge takes it.
+pub fn gauge(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// The label of a severity.
+pub fn severity_label(severity: crate::rules::Severity) -> &'static str {
+    use crate::rules::Severity;
+    match severity {
+        Severity::Info => "info",
+        Severity::Low => "low",
+        Severity::Medium => "medium",
+        Severity::High => "high",
+        Severity::Critical => "critical",
+    }
+}
+
+type Outcome<T> = prometheus::Result<T>;
+
+/// Creates metrics in one registry.
+struct Maker(Registry);
+
+impl Maker {
+    fn counter(&self, name: &str, help: &str) -> Outcome<IntCounter> {
+        let metric = IntCounter::with_opts(opts(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntCounterVec> {
+        let metric = IntCounterVec::new(opts(name, help), labels)?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Outcome<IntGauge> {
+        let metric = IntGauge::with_opts(opts(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauges(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntGaugeVec> {
+        let metric = IntGaugeVec::new(opts(name, help), labels)?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Outcome<Gauge> {
+        let metric = Gauge::with_opts(opts(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("nightlatch_{name}"), help)
+}
+
+fn build() -> Outcome<Metrics> {
+    let make = Maker(Registry::new());
+    let build_info = make.gauges("build_info", &["version"], "Version that runs; always 1.")?;
+    build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let batch_duration = BatchDuration::new()?;
+    make.0.register(Box::new(batch_duration.clone()))?;
+    let metrics = Metrics {
+        events: make.counters("events_total", &["origin"], "Events decoded, by topic or file.")?,
+        event_bytes: make.counter("event_bytes_total", "Bytes of the records read.")?,
+        rejected: make.counters(
+            "events_rejected_total",
+            &["reason"],
+            "Records that are no events and went to the dead-letter sink.",
+        )?,
+        late: make.counter("events_late_total", "Events behind the watermark of their input.")?,
+        future: make.counter(
+            "events_future_total",
+            "Events further ahead of the clock than order.clock_skew.",
+        )?,
+        duplicates: make.counter(
+            "events_duplicate_dropped_total",
+            "Events dropped because their source and event_id were seen within order.dedup_window.",
+        )?,
+        dead_letters: make.counters(
+            "dead_letters_total",
+            &["sink"],
+            "Records written to the dead_letter or late sink.",
+        )?,
+        buffered: make.gauge("order_buffered_events", "Events that wait for the watermark.")?,
+        forced_releases: make.counter(
+            "order_forced_release_total",
+            "Releases ahead of the watermark because order.buffered_events_max was reached.",
+        )?,
+        watermark_seconds: make.seconds(
+            "watermark_timestamp_seconds",
+            "Event time up to which everything was released.",
+        )?,
+        lag_seconds: make.seconds(
+            "event_time_lag_seconds",
+            "How far the released event time is behind the clock.",
+        )?,
+        kafka: kafka(&make)?,
+        lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
+        lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
+        lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
+        dropped_rows: make.counters(
+            "state_dropped_rows_total",
+            &["lane"],
+            "Rows that a limit in [state] kept out of a lane.",
+        )?,
+        rule_evaluations: make.counters(
+            "rule_evaluations_total",
+            &["rule"],
+            "Batches in which a rule ran.",
+        )?,
+        rule_matches: make.counters("rule_matches_total", &["rule"], "Rows a rule let through.")?,
+        rule_errors: make.counters(
+            "rule_errors_total",
+            &["rule"],
+            "Rows on which an expression of a rule failed.",
+        )?,
+        alerts: make.counters("alerts_total", &["rule", "severity"], "Alerts opened.")?,
+        alert_revisions: make.counters(
+            "alert_revisions_total",
+            &["rule", "status"],
+            "Revisions of alerts, the opening one among them.",
+        )?,
+        alerts_open: make.gauge("alerts_open", "Episodes that are open.")?,
+        alerts_dropped: make.counters(
+            "alerts_dropped_total",
+            &["reason"],
+            "Matches that became no alert.",
+        )?,
+        alerts_untracked: make.counter(
+            "alerts_untracked_total",
+            "Alerts delivered once and not followed because of alerts.open_max.",
+        )?,
+        deliveries: make.counters(
+            "deliveries_total",
+            &["sink", "outcome"],
+            "Alert revisions handed to a destination.",
+        )?,
+        batch_duration,
+        batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
+        registry: make.0,
+    };
+    start_at_zero(&metrics);
+    Ok(metrics)
+}
+
+fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
+    Ok(KafkaMetrics {
+        lag_messages: make.gauges(
+            "kafka_lag_messages",
+            &["topic", "partition"],
+            "Messages between the position in a partition and its end.",
+        )?,
+        errors: make.counters(
+            "kafka_errors_total",
+            &["kind"],
+            "Errors that the Kafka consumer met.",
+        )?,
+        connected: make.gauge("kafka_connected", "1 while a broker answers.")?,
+        tombstones_dropped: make.counter(
+            "kafka_tombstones_dropped_total",
+            "Messages without a value, which hold no event.",
+        )?,
+        redelivered_dropped: make.counter(
+            "kafka_redelivered_dropped_total",
+            "Messages read again after a rebalance that had been handed on before it.",
+        )?,
+    })
+}
+
+/// Creates the series whose labels never depend on configuration or rules.
+fn start_at_zero(metrics: &Metrics) {
+    for sink in ["dead_letter", "late"] {
+        metrics.dead_letters.with_label_values(&[sink]);
+    }
+    for sink in ["stdout", "file", "topic"] {
+        for outcome in ["delivered", "failed"] {
+            metrics.deliveries.with_label_values(&[sink, outcome]);
+        }
+    }
+    for reason in RejectReason::ALL {
+        // Late events and events from the future are no rejected ones: they have their own counters.
+        if !matches!(reason, RejectReason::Late | RejectReason::Future) {
+            metrics.rejected.with_label_values(&[reason.label()]);
+        }
+    }
+    for kind in KafkaErrorKind::ALL {
+        metrics.kafka.errors.with_label_values(&[kind.label()]);
+    }
+    metrics.alerts_dropped.with_label_values(&["entity_null"]);
+}
+
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
+const MICROS_PER_SECOND: f64 = 1e6;
+/// Longer batches count as this long.
+const DURATION_MAX_MICROS: u64 = 600_000_000;
+
+/// Durations of batches in microseconds, exported as a summary in seconds.
+#[derive(Debug, Clone)]
+struct BatchDuration {
+    state: std::sync::Arc<Mutex<(Histogram<u64>, f64)>>,
+    desc: Desc,
+}
+
+impl BatchDuration {
+    fn new() -> Outcome<Self> {
+        let message =
+            |error: hdrhistogram::CreationError| prometheus::Error::Msg(error.to_string());
+        let histogram = Histogram::new_with_max(DURATION_MAX_MICROS, 3).map_err(message)?;
+        let desc = Desc::new(
+            "nightlatch_batch_duration_seconds".to_owned(),
+            "Time from the release of a batch to its last alert.".to_owned(),
+            Vec::new(),
+            std::collections::HashMap::new(),
+        )?;
+        Ok(Self { state: std::sync::Arc::new(Mutex::new((histogram, 0.0))), desc })
+    }
+
+    fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.saturating_record(micros);
+        state.1 += duration.as_secs_f64();
+    }
+
+    fn summary(&self) -> Summary {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (histogram, sum) = &*state;
+        let mut summary = Summary::default();
+        summary.set_sample_count(histogram.len());
+        summary.set_sample_sum(*sum);
+        summary.set_quantile(QUANTILES.map(|quantile| at_quantile(histogram, quantile)).to_vec());
+        summary
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // below ten minutes in microseconds a float is exact
+fn at_quantile(histogram: &Histogram<u64>, quantile: f64) -> Quantile {
+    let mut point = Quantile::default();
+    point.set_quantile(quantile);
+    point.set_value(histogram.value_at_quantile(quantile) as f64 / MICROS_PER_SECOND);
+    point
+}
+
+impl Collector for BatchDuration {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut metric = Metric::default();
+        metric.set_summary(self.summary());
+        let mut family = MetricFamily::default();
+        family.set_name(self.desc.fq_name.clone());
+        family.set_help(self.desc.help.clone());
+        family.set_field_type(MetricType::SUMMARY);
+        family.set_metric(vec![metric]);
+        vec![family]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_durations_become_a_summary_in_seconds() {
+        let metrics = Metrics::new().unwrap();
+        for millis in 1..=100 {
+            metrics.observe_batch(Duration::from_millis(millis), 7);
+        }
+        let text = metrics.text();
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            line.rsplit(' ').next().unwrap().parse().unwrap()
+        };
+        assert!((value("nightlatch_batch_duration_seconds{quantile=\"0.5\"}") - 0.05).abs() < 1e-3);
+        assert!(
+            (value("nightlatch_batch_duration_seconds{quantile=\"0.99\"}") - 0.099).abs() < 1e-3
+        );
+        assert!((value("nightlatch_batch_duration_seconds_sum") - 5.05).abs() < 1e-9);
+        assert_eq!(value("nightlatch_batch_duration_seconds_count"), 100.0);
+        assert!(text.contains("# TYPE nightlatch_batch_duration_seconds summary"), "{text}");
+    }
+
+    #[test]
+    fn a_total_counted_elsewhere_only_rises() {
+        let metrics = Metrics::new().unwrap();
+        raise(&metrics.late, 5);
+        raise(&metrics.late, 3);
+        raise(&metrics.late, 9);
+        assert_eq!(metrics.late.get(), 9);
+    }
+}

@@ -1,0 +1,7 @@
+//! What a running Nightlatch serves: metrics and health.
+
+pub mod http;
+pub mod metrics;
+
+pub use http::{Health, Server};
+pub use metrics::Metrics;
