@@ -282,11 +282,11 @@ impl Attack {
             return Some(now + 2 * HOUR);
         };
         world.deletions.retain(|other| other.time != deletion.time);
-        let mut by_staff = staff::act(staff, "recording_view", deletion.account, deletion.resource);
-        by_staff.ticket = world.new_ticket();
-        let event = match world.random.chance(500) {
-            true => by_staff,
-            false => staff::training(deletion.account, deletion.resource),
+        let event = if world.random.chance(500) {
+            let view = staff::act(staff, "recording_view", deletion.account, deletion.resource);
+            Event { ticket: world.new_ticket(), ..view }
+        } else {
+            staff::training(deletion.account, deletion.resource)
         };
         self.log(world, now, event);
         None

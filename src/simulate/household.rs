@@ -64,11 +64,9 @@ impl Session<'_> {
 
     /// Gets in by the session that is there, or by a login.
     fn enter(&mut self) -> bool {
-        let world = &mut *self.world;
-        let account = world.accounts.get(self.index);
-        if account.session == 0 {
-            let first = world.new_session();
-            world.accounts.get_mut(self.index).session = first;
+        if self.world.accounts.get(self.index).session == 0 {
+            let first = self.world.new_session();
+            self.world.accounts.get_mut(self.index).session = first;
         }
         let account = self.world.accounts.get(self.index);
         if account.expired || self.world.random.chance(25) {

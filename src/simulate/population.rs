@@ -40,31 +40,27 @@ const AGENTS: [[&str; 2]; 4] = [
 /// Chance of a session in each hour of the day, in per mille: people who commute, who work at
 /// home, who get up for a baby at night, who are retired; then everybody's weekend.
 const RHYTHMS: [[u32; 24]; 5] = [
-    hours([
+    [
         4, 0, 0, 0, 0, 30, 220, 480, 300, 180, 160, 170, 330, 180, 160, 200, 320, 520, 560, 420,
         330, 260, 150, 60,
-    ]),
-    hours([
+    ],
+    [
         10, 0, 0, 0, 0, 10, 90, 260, 330, 300, 280, 260, 300, 270, 260, 280, 300, 340, 360, 350,
         330, 280, 180, 70,
-    ]),
-    hours([
+    ],
+    [
         190, 170, 180, 160, 150, 180, 220, 260, 220, 170, 150, 170, 240, 230, 170, 160, 200, 260,
         300, 330, 340, 300, 260, 220,
-    ]),
-    hours([
+    ],
+    [
         10, 10, 0, 0, 20, 90, 260, 300, 310, 290, 260, 240, 250, 200, 210, 240, 260, 280, 290, 310,
         280, 160, 70, 30,
-    ]),
-    hours([
+    ],
+    [
         60, 20, 10, 0, 0, 0, 50, 140, 260, 330, 350, 320, 310, 300, 290, 280, 300, 330, 370, 380,
         350, 310, 240, 130,
-    ]),
+    ],
 ];
-
-const fn hours(chances: [u32; 24]) -> [u32; 24] {
-    chances
-}
 
 /// Releases of the app: this long after the start, households follow within two days.
 const APP_UPDATE_AFTER: Millis = 3 * DAY;
