@@ -1,0 +1,3 @@
+//! Help for tests that need more than the library: a real broker.
+
+pub mod broker;
