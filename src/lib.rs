@@ -1,14 +1,18 @@
 //! Nightlatch: a streaming detector of account takeover.
 
 pub mod alert;
+pub mod cli;
 pub mod config;
 pub mod delivery;
 mod error;
 pub mod event;
 pub mod kafka;
 pub mod order;
+pub mod pipeline;
 pub mod rules;
 pub mod serve;
+pub mod simulate;
 pub mod source;
+mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

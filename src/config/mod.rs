@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::time_zone;
 pub use load::{load, parse};
 pub use show::show;
 pub use units::micros;

@@ -12,7 +12,7 @@ pub mod time;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 
 /// Microseconds since the epoch, UTC: the one representation of an instant.
@@ -85,22 +85,56 @@ pub struct Witness {
     pub place: Place,
 }
 
+/// The columns of an event batch that witnesses are read from, without the rest of the batch.
+#[derive(Debug, Clone)]
+pub struct WitnessColumns {
+    columns: Vec<ArrayRef>,
+}
+
+const WITNESS_COLUMNS: [usize; 8] = [
+    schema::TIME,
+    schema::ACCOUNT,
+    schema::IP,
+    schema::EVENT_ID,
+    schema::SOURCE,
+    schema::ORIGIN,
+    schema::PARTITION,
+    schema::POSITION,
+];
+
+impl WitnessColumns {
+    /// Takes the columns out of an event batch (schema [`schema::event_batch`]).
+    pub fn of(batch: &RecordBatch) -> Self {
+        Self { columns: WITNESS_COLUMNS.iter().map(|index| batch.column(*index).clone()).collect() }
+    }
+
+    /// The witness at a row.
+    pub fn get(&self, row: usize) -> Witness {
+        let text = |column: usize| {
+            let column = self.columns[column].as_string_view();
+            column.is_valid(row).then(|| column.value(row).to_owned())
+        };
+        Witness {
+            time: self.columns[0].as_primitive::<TimestampMicrosecondType>().value(row),
+            account: text(1).unwrap_or_default(),
+            ip: text(2),
+            event_id: text(3),
+            source: text(4),
+            place: Place {
+                origin: self.columns[5].as_primitive::<UInt32Type>().value(row),
+                partition: self.columns[6].as_primitive::<Int32Type>().value(row),
+                position: self.columns[7].as_primitive::<Int64Type>().value(row),
+            },
+        }
+    }
+
+    /// Bytes held by the columns.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+    }
+}
+
 /// Reads the witness at `row` of an event batch (schema [`schema::event_batch`]).
 pub fn witness(batch: &RecordBatch, row: usize) -> Witness {
-    let text = |column: usize| {
-        let column = batch.column(column).as_string_view();
-        column.is_valid(row).then(|| column.value(row).to_owned())
-    };
-    Witness {
-        time: batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().value(row),
-        account: text(schema::ACCOUNT).unwrap_or_default(),
-        ip: text(schema::IP),
-        event_id: text(schema::EVENT_ID),
-        source: text(schema::SOURCE),
-        place: Place {
-            origin: batch.column(schema::ORIGIN).as_primitive::<UInt32Type>().value(row),
-            partition: batch.column(schema::PARTITION).as_primitive::<Int32Type>().value(row),
-            position: batch.column(schema::POSITION).as_primitive::<Int64Type>().value(row),
-        },
-    }
+    WitnessColumns::of(batch).get(row)
 }

@@ -1,11 +1,31 @@
 //! Rules: front matter, planning on DataFusion, diagnosis, and running on the window core.
 
+mod batch;
+mod cells;
+mod context;
+mod diagnosis;
+mod engine;
+mod evaluation;
+mod explain;
+mod front_matter;
+mod history;
+mod lookup;
+mod pack;
+mod plan;
+mod positional;
+mod program;
+mod window_plan;
+
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
-use crate::event::{TimeMicros, Witness};
+use crate::event::TimeMicros;
 use crate::{Error, Result};
+
+pub use batch::run_batch;
+pub use engine::Engine;
+pub use pack::{embedded_rules, embedded_tests, rule as parse_rule};
 
 /// How loud a rule is.
 #[derive(
@@ -84,8 +104,7 @@ impl Pack {
     /// # Errors
     /// When the folder cannot be read. A bad file is not an error: it lands in `refused`.
     pub fn load(directory: Option<&std::path::Path>) -> Result<Self> {
-        let _ = directory;
-        Ok(Self::default())
+        pack::load(directory)
     }
 }
 
@@ -144,73 +163,8 @@ pub struct RuleStats {
     pub errors: u64,
 }
 
-/// All rules, running: lanes shared between them, one pass over each batch.
-#[derive(Debug)]
-pub struct Engine {
-    rules: Vec<Rule>,
-}
-
-impl Engine {
-    /// Plans the rules; those that cannot run exactly come back as diagnoses, the others run.
-    ///
-    /// # Errors
-    /// When a reference table cannot be read.
-    pub fn new(
-        rules: Vec<Rule>,
-        references: &[Reference],
-        limits: StateLimits,
-    ) -> Result<(Self, Vec<Error>)> {
-        let _ = (references, limits);
-        Ok((Self { rules }, Vec::new()))
-    }
-
-    /// The rules that run; [`Matches::rule`] indexes them.
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
-    /// Runs one batch (schema [`crate::event::schema::event_batch`]) in event-time order: each
-    /// group of equal times whole, no time older than any batch before.
-    pub fn process(&mut self, batch: &RecordBatch) -> Vec<Matches> {
-        let _ = batch;
-        Vec::new()
-    }
-
-    /// The rows inside the frames of `rule` at `row` of the batch that was processed last, in time
-    /// order, the row itself among them. Newest `max` rows; the second value counts all.
-    pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
-        let _ = (rule, row, max);
-        (Vec::new(), 0)
-    }
-
-    /// Sizes of all lanes.
-    pub fn lane_stats(&self) -> Vec<LaneStats> {
-        Vec::new()
-    }
-
-    /// Counters of all rules, in the order of [`Engine::rules`].
-    pub fn rule_stats(&self) -> Vec<RuleStats> {
-        Vec::new()
-    }
-
-    /// What `rules explain` prints for one rule: lanes, windows, sharing, bytes a key and an event.
-    pub fn explain(&self, rule: usize) -> String {
-        let _ = rule;
-        String::new()
-    }
-}
-
-/// Runs one rule by plain DataFusion over a whole table of events in event-time order: the oracle.
-///
-/// Columns are the query's own, rows in event order.
-///
-/// # Errors
-/// Whatever DataFusion says.
-pub async fn run_batch(
-    rule: &Rule,
-    references: &[Reference],
-    events: &[RecordBatch],
-) -> Result<Vec<RecordBatch>> {
-    let _ = (rule, references, events);
-    Ok(Vec::new())
+/// Waits for a future that needs no reactor: DataFusion's planner is asynchronous for catalogues that
+/// do I/O, which ours do not.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    futures::executor::block_on(future)
 }

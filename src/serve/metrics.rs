@@ -10,7 +10,9 @@ use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
+use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
 use crate::{Error, Result};
 
 /// Every metric of the program.
@@ -39,12 +41,8 @@ pub struct Metrics {
     pub watermark_seconds: Gauge,
     /// How far the watermark is behind the clock.
     pub lag_seconds: Gauge,
-    /// Messages not yet read, by partition.
-    pub kafka_lag: IntGaugeVec,
-    /// Errors of the Kafka client, by kind.
-    pub kafka_errors: IntCounterVec,
-    /// 1 while a broker answers.
-    pub kafka_connected: IntGauge,
+    /// What the Kafka consumer counts.
+    pub kafka: KafkaMetrics,
     lane_keys: IntGaugeVec,
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
@@ -98,13 +96,6 @@ impl Metrics {
                 self.alert_revisions.with_label_values(&[id, status]);
             }
         }
-    }
-
-    /// Creates the series of the reasons for which a record is rejected.
-    pub fn know_reasons<'a>(&self, reasons: impl IntoIterator<Item = &'a str>) {
-        reasons.into_iter().for_each(|reason| {
-            self.rejected.with_label_values(&[reason]);
-        });
     }
 
     /// Takes over the sizes of all lanes.
@@ -239,17 +230,7 @@ fn build() -> Outcome<Metrics> {
             "event_time_lag_seconds",
             "How far the released event time is behind the clock.",
         )?,
-        kafka_lag: make.gauges(
-            "kafka_lag_messages",
-            &["topic", "partition"],
-            "Messages between the position in a partition and its end.",
-        )?,
-        kafka_errors: make.counters(
-            "kafka_errors_total",
-            &["kind"],
-            "Errors that the Kafka client reported.",
-        )?,
-        kafka_connected: make.gauge("kafka_connected", "1 while a broker answers.")?,
+        kafka: kafka(&make)?,
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
@@ -298,6 +279,30 @@ fn build() -> Outcome<Metrics> {
     Ok(metrics)
 }
 
+fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
+    Ok(KafkaMetrics {
+        lag_messages: make.gauges(
+            "kafka_lag_messages",
+            &["topic", "partition"],
+            "Messages between the position in a partition and its end.",
+        )?,
+        errors: make.counters(
+            "kafka_errors_total",
+            &["kind"],
+            "Errors that the Kafka consumer met.",
+        )?,
+        connected: make.gauge("kafka_connected", "1 while a broker answers.")?,
+        tombstones_dropped: make.counter(
+            "kafka_tombstones_dropped_total",
+            "Messages without a value, which hold no event.",
+        )?,
+        redelivered_dropped: make.counter(
+            "kafka_redelivered_dropped_total",
+            "Messages read again after a rebalance that had been handed on before it.",
+        )?,
+    })
+}
+
 /// Creates the series whose labels never depend on configuration or rules.
 fn start_at_zero(metrics: &Metrics) {
     for sink in ["dead_letter", "late"] {
@@ -307,6 +312,15 @@ fn start_at_zero(metrics: &Metrics) {
         for outcome in ["delivered", "failed"] {
             metrics.deliveries.with_label_values(&[sink, outcome]);
         }
+    }
+    for reason in RejectReason::ALL {
+        // Late events and events from the future are no rejected ones: they have their own counters.
+        if !matches!(reason, RejectReason::Late | RejectReason::Future) {
+            metrics.rejected.with_label_values(&[reason.label()]);
+        }
+    }
+    for kind in KafkaErrorKind::ALL {
+        metrics.kafka.errors.with_label_values(&[kind.label()]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
 }

@@ -221,3 +221,19 @@ fn unpack(name: &str, mut reader: Counted<Box<dyn Read + Send>>) -> Result<Box<d
         |error: io::Error| Error::usage("zstd cannot start").at(name).detail(error.to_string());
     Ok(Box::new(decoder.map_err(failed)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests may run as a user whom no permission stops, so the error is made by hand.
+    #[test]
+    fn no_permission_is_told() {
+        let error = open_error("a.jsonl", &io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            error.to_string(),
+            "a.jsonl: no permission to read the file\n  detail: permission denied\n  hint: run as a user who may read it"
+        );
+        assert_eq!(error.exit_code(), 64);
+    }
+}

@@ -1,3 +1,8 @@
-//! Help for tests that need more than the library: a real broker.
+//! What several tests need.
+
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
 pub mod broker;
+pub mod events;
+pub mod queries;
+pub mod rows;

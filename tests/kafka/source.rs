@@ -1,6 +1,6 @@
 //! The Kafka source and topics, against a real broker.
 
-mod support;
+
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use nightlatch::kafka::Cluster;
 use nightlatch::source::kafka::{Kafka, KafkaMetrics, KafkaOptions};
 use nightlatch::source::{Delivery, InputId, RawBatch, Source};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
-use support::broker;
+use crate::support::broker;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,99 @@
+/*
+title    = "Account changed from a new device and network"
+severity = "high"
+entity   = "account"
+quiet    = "24 hours"
+attack   = ["T1098", "T1556.006"]
+summary  = "{action} of {account} from {ip}, by a device and from a network that are new to it, after such a login at {strange_login_at}"
+why      = """
+Whoever takes an account over locks the owner out: a new e-mail address, a new password, another second factor, within minutes. Owners do
+that from the sofa. Nothing is said of an account that was first seen less than a day ago: there is nothing yet to differ from.
+"""
+false_positives = """
+An owner who logs in with a new phone away from home and changes the password that day; the first days of a log, when old devices look new.
+"""
+blind_spots = """
+An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or who stole a session and so needs no
+login. `password_reset` does not count: it is what people do who forgot.
+"""
+runbook = """
+1. Compare `ip`, `device` and `user_agent` with the successes of this `account` in the 30 days before: other country, network or system?
+2. List what this `session` did since its login: `live_view`, `recording_view`, `share_grant`, `two_way_talk`.
+3. Ask the owner by the old e-mail address or telephone; if it was not the owner, undo the change and end all sessions.
+"""
+*/
+WITH acts AS (
+    SELECT
+        time,
+        action,
+        outcome,
+        account,
+        ip,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
+        device,
+        session,
+        user_agent
+    FROM events
+    WHERE action IN ('login', 'session_refresh', 'password_change', 'email_change', 'mfa_change')
+        AND actor_type IN ('customer', 'shared_user')
+        AND account <> ''
+),
+histories AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND device <> '')
+            OVER same_device AS device_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
+            OVER same_place AS place_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
+            OVER same_account AS account_seen_at
+    FROM acts
+    WINDOW
+        same_device AS (
+            PARTITION BY account, device
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_place AS (
+            PARTITION BY account, place
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_account AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        )
+),
+strangers AS (
+    SELECT
+        *
+    FROM histories
+    WHERE account_seen_at IS NOT NULL
+        AND device_seen_at IS NULL
+        AND place_seen_at IS NULL
+),
+entries AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+    FROM strangers
+    WINDOW recent AS (
+        PARTITION BY account
+        ORDER BY time
+        RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
+    )
+)
+SELECT
+    time,
+    account,
+    ip,
+    action,
+    device,
+    session,
+    user_agent,
+    strange_login_at
+FROM entries
+WHERE action IN ('password_change', 'email_change', 'mfa_change')
+    AND outcome <> 'failure'
+    AND strange_login_at IS NOT NULL

@@ -1,0 +1,109 @@
+/*
+title    = "A new device and network speaks through a camera"
+severity = "critical"
+entity   = "account"
+quiet    = "24 hours"
+attack   = ["T1078"]
+summary  = "somebody spoke through {resource_label} of {account} from {ip}, by a device and from a network that are new to it, within an hour of such a login at {strange_login_at}"
+why      = """
+Strangers have used two-way talk to insult and frighten people, children among them, in their own bedrooms. A voice from a device and a
+network that are new to the account, within an hour of the login and without a second factor, is that.
+"""
+false_positives = """
+An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for; the first
+days of a log, when old devices look new.
+"""
+blind_spots = """
+An intruder who waits for more than an hour, who passed the second factor, who stole a session and so needs no login, or who comes from the
+owner's own network or with the owner's device id. Sirens and live view without a word.
+"""
+runbook = """
+1. End all sessions of this `account` now, and call the household: somebody may be talking to a child.
+2. List `live_view`, `recording_view`, `siren` and `settings_change` with this `account` and `ip` from one hour before `started_at`.
+3. Look how it got in: alerts of success_after_attack with this `account` or `ip`, or a `login` at first try (a reused password).
+"""
+*/
+WITH acts AS (
+    SELECT
+        time,
+        action,
+        outcome,
+        account,
+        ip,
+        CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
+        device,
+        session,
+        user_agent,
+        resource_label
+    FROM events
+    WHERE action IN ('login', 'session_refresh', 'mfa_verify', 'two_way_talk')
+        AND actor_type IN ('customer', 'shared_user')
+        AND account <> ''
+),
+histories AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND device <> '')
+            OVER same_device AS device_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
+            OVER same_place AS place_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
+            OVER same_account AS account_seen_at,
+        count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors
+    FROM acts
+    WINDOW
+        same_device AS (
+            PARTITION BY account, device
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_place AS (
+            PARTITION BY account, place
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_account AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_device_hour AS (
+            PARTITION BY account, device
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+        )
+),
+strangers AS (
+    SELECT
+        *
+    FROM histories
+    WHERE account_seen_at IS NOT NULL
+        AND device_seen_at IS NULL
+        AND place_seen_at IS NULL
+),
+entries AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+    FROM strangers
+    WINDOW recent AS (
+        PARTITION BY account
+        ORDER BY time
+        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+    )
+)
+SELECT
+    time,
+    account,
+    ip,
+    action,
+    resource_label,
+    device,
+    session,
+    user_agent,
+    strange_login_at
+FROM entries
+WHERE action = 'two_way_talk'
+    AND outcome <> 'failure'
+    AND strange_login_at IS NOT NULL
+    AND second_factors = 0

@@ -1,0 +1,127 @@
+//! `nightlatch replay`: alerts from log files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::input::InputArgs;
+use super::progress::ProgressLine;
+use super::signals::Stop;
+use super::{Exit, Outcome, RuleSource, plan_some, setup, summary, terminal};
+use crate::Result;
+use crate::delivery;
+use crate::event::Origins;
+use crate::event::reject::{RejectReason, Rejection};
+use crate::pipeline::{Alerting, Pipeline, Sink, place_text};
+use crate::serve::Metrics;
+
+const EXAMPLES: &str = "Examples:
+  nightlatch replay examples/ring-2019.jsonl.zst
+  nightlatch replay monday.jsonl.gz tuesday.jsonl.gz --json > alerts.jsonl
+  nightlatch replay /var/log/auth.log --format sshd --time-zone Europe/Berlin
+  zcat old.gz | nightlatch replay - --since 2026-03-01 --until 2026-03-02
+
+Several files are merged by event time. On a terminal alerts are shown at the end; elsewhere each
+is a line of JSON as soon as it is found.";
+
+/// Rejected records that are shown; the others are counted.
+const SHOWN_MAX: usize = 5;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    rules: RuleSource,
+    /// Write alerts to this file as well, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    alerts: Option<PathBuf>,
+    /// One JSON object a line [default: a table on a terminal, JSON Lines elsewhere]
+    #[arg(long)]
+    json: bool,
+    /// No progress, no summary
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn replay(args: &ReplayArgs) -> Outcome {
+    let (mut config, pack) = args.rules.load()?;
+    args.input.apply(&mut config)?;
+    let mut origins = Origins::default();
+    let files = setup::files(&args.input, &config, &mut origins)?;
+    let engine = plan_some(pack, &config)?;
+    let stop = Stop::on_signals()?;
+    let metrics = Arc::new(Metrics::new()?);
+    let mut alerting =
+        Alerting::new(engine, setup::alerts(&config), sinks(args)?, metrics.clone())?;
+    let mut aside = setup::aside(&config)?;
+    if !args.quiet {
+        aside.tell = Some(Box::new(first_rejections()));
+    }
+    let mut line = ProgressLine::new(files.progress(), !args.quiet);
+    let pipeline = Pipeline {
+        source: Box::new(files),
+        origins,
+        decoder: setup::decoder(&config)?,
+        reading: setup::reading(&args.input),
+        order: setup::order(&config),
+        aside,
+        commit: None,
+        stop: stop.flag.clone(),
+        release_on_stop: true,
+        metrics,
+    };
+    let started = Instant::now();
+    let outcome = pipeline.run(&mut alerting, &mut |counts, alerts| {
+        if let Some(line) = &mut line {
+            line.show(counts, alerts);
+        }
+    });
+    if let Some(line) = &line {
+        line.clear();
+    }
+    let counts = outcome?;
+    if !args.quiet {
+        let by_rule = alerting.alerts_by_rule();
+        terminal::say(&summary::text(&counts, &by_rule, started.elapsed()));
+    }
+    Ok(if stop.was_asked() { Exit::Interrupted } else { Exit::Good })
+}
+
+fn sinks(args: &ReplayArgs) -> Result<Vec<Sink>> {
+    let mut sinks = Vec::new();
+    if let Some(path) = &args.alerts {
+        let destination = Box::new(delivery::file::create(path)?);
+        sinks.push(Sink { label: "file", destination });
+    }
+    let destination: Box<dyn delivery::Destination> =
+        if args.json || !terminal::stdout_is_terminal() {
+            Box::new(delivery::stdout::json_lines())
+        } else {
+            Box::new(delivery::stdout::table(terminal::stdout_is_coloured()))
+        };
+    sinks.push(Sink { label: "stdout", destination });
+    Ok(sinks)
+}
+
+/// Shows the first records that are rejected: place, reason, hint.
+pub(super) fn first_rejections() -> impl FnMut(&Origins, &Rejection) {
+    let mut shown = 0;
+    move |origins, rejection| {
+        let counted_only = matches!(rejection.reason, RejectReason::Late | RejectReason::Future);
+        if counted_only || shown > SHOWN_MAX {
+            return;
+        }
+        shown += 1;
+        if shown > SHOWN_MAX {
+            terminal::say("rejected: more records; the summary counts them by reason");
+            return;
+        }
+        let place = place_text(origins, rejection.place);
+        let message = rejection.message.replace('\n', "\n  ");
+        terminal::say(&format!("rejected: {place}: {message} ({})", rejection.reason.label()));
+    }
+}

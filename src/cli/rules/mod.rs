@@ -1,0 +1,39 @@
+//! `nightlatch rules`: check, list, explain, test, run.
+
+mod cases;
+mod check;
+mod expect;
+mod explain;
+mod list;
+mod memory;
+mod output;
+mod run;
+mod test;
+
+use clap::Subcommand;
+
+use super::Outcome;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// Say which rules can run exactly, and what is wrong with the others
+    Check(check::CheckArgs),
+    /// List the rules
+    List(list::ListArgs),
+    /// Say what rules keep in memory, what they share, and what they cost
+    Explain(explain::ExplainArgs),
+    /// Run the tests beside the rules
+    Test(test::TestArgs),
+    /// Print a rule's own rows from logs, by the live core or by plain DataFusion
+    Run(run::RunArgs),
+}
+
+pub(super) fn rules(command: &RulesCommand) -> Outcome {
+    match command {
+        RulesCommand::Check(args) => check::check(args),
+        RulesCommand::List(args) => list::list(args),
+        RulesCommand::Explain(args) => explain::explain(args),
+        RulesCommand::Test(args) => test::test(args),
+        RulesCommand::Run(args) => run::run(args),
+    }
+}

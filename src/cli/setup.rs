@@ -1,0 +1,98 @@
+//! From configuration to the parts of the pipeline.
+
+use std::fs::OpenOptions;
+use std::io::BufWriter;
+use std::path::Path;
+
+use super::input::InputArgs;
+use crate::alert::AlertConfig;
+use crate::config::{Config, InputFormat, micros};
+use crate::event::Origins;
+use crate::event::dead_letter::{JsonLines, RecordSink};
+use crate::event::decode::{DecodeLimits, Decoder, Format};
+use crate::event::sshd::SshdOptions;
+use crate::order::OrderConfig;
+use crate::pipeline::{Aside, Reading};
+use crate::source::{FileOptions, Files};
+use crate::{Error, Result};
+
+/// A size of the configuration as memory counts it.
+pub(super) fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// How records are decoded.
+pub(super) fn decoder(config: &Config) -> Result<Decoder> {
+    let input = &config.input;
+    let format = match input.format {
+        InputFormat::Native => Format::Native,
+        InputFormat::Sshd => Format::Sshd(SshdOptions {
+            year: input.sshd.year,
+            time_zone: crate::config::time_zone(&input.sshd.time_zone)?,
+        }),
+    };
+    let limits = DecodeLimits {
+        string_bytes_max: bytes(input.string_bytes_max),
+        details_bytes_max: bytes(input.details_bytes_max),
+    };
+    Ok(Decoder::new(format, limits))
+}
+
+/// How events are put in order.
+pub(super) fn order(config: &Config) -> OrderConfig {
+    let order = &config.order;
+    OrderConfig {
+        lateness_micros: micros(order.lateness),
+        clock_skew_micros: micros(order.clock_skew),
+        dedup_window_micros: micros(order.dedup_window),
+        buffered_events_max: order.buffered_events_max,
+        batch_events: order.batch_events,
+    }
+}
+
+/// How large alerts may grow, and how often they speak.
+pub(super) fn alerts(config: &Config) -> AlertConfig {
+    let alerts = &config.alerts;
+    AlertConfig {
+        update_every_micros: micros(alerts.update_every),
+        evidence_max: alerts.evidence_max,
+        accounts_max: alerts.accounts_max,
+        ips_max: alerts.ips_max,
+        open_max: alerts.open_max,
+        ..AlertConfig::default()
+    }
+}
+
+/// Opens all log files.
+pub(super) fn files(args: &InputArgs, config: &Config, origins: &mut Origins) -> Result<Files> {
+    let options = FileOptions {
+        record_bytes_max: bytes(config.input.record_bytes_max),
+        ..FileOptions::default()
+    };
+    Files::open(&args.names(), options, origins)
+}
+
+/// Which events of log files are wanted.
+pub(super) fn reading(args: &InputArgs) -> Reading {
+    Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
+}
+
+/// The files that records set aside are appended to.
+pub(super) fn aside(config: &Config) -> Result<Aside> {
+    let sinks = |file: Option<&Path>| file.map(append).transpose().map(|s| s.into_iter().collect());
+    Ok(Aside {
+        dead_letter: sinks(config.dead_letter.file.as_deref())?,
+        late: sinks(config.late.file.as_deref())?,
+        tell: None,
+    })
+}
+
+fn append(path: &Path) -> Result<Box<dyn RecordSink>> {
+    let name = path.display().to_string();
+    let file = OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
+        Error::unavailable("cannot write the file for records set aside")
+            .at(&name)
+            .detail(error.to_string())
+    })?;
+    Ok(Box::new(JsonLines::new(name, BufWriter::new(file))))
+}

@@ -1,0 +1,52 @@
+//! Ctrl-C and SIGTERM: the first asks to end in good order, the second ends at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::{Error, Result};
+
+const INTERRUPTED: i32 = 130;
+
+/// Whether somebody asked to stop.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stop {
+    /// Set by either signal, and by a stage that wants the end; every stage looks at it.
+    pub(super) flag: Arc<AtomicBool>,
+    asked: Arc<AtomicBool>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Listens for both signals from now on.
+    pub(super) fn on_signals() -> Result<Self> {
+        let stop = Self::default();
+        stop.listen().map_err(|error| {
+            Error::unexpected("cannot listen for signals").detail(error.to_string())
+        })?;
+        Ok(stop)
+    }
+
+    fn listen(&self) -> std::io::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the second signal finds the flag set by the first.
+            let asked = self.asked.clone();
+            signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, asked)?;
+            signal_hook::flag::register(signal, self.flag.clone())?;
+            signal_hook::flag::register(signal, self.asked.clone())?;
+        }
+        signal_hook::flag::register(SIGINT, self.interrupted.clone())?;
+        Ok(())
+    }
+
+    /// Whether it was Ctrl-C.
+    pub(super) fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Whether either signal came.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,247 @@
+//! The data path, top to bottom: source, decode, order, and a consumer of what is in order.
+//!
+//! ```text
+//! reader thread:  source -> decode -> [since, until)
+//!                                 |  a bounded channel of messages
+//! this thread:                    +-> rejected records -> dead-letter sinks
+//!                                 +-> order -> late sinks
+//!                                         |  batches in event-time order
+//!                                         +-> consumer: windows, rules, alerts, delivery
+//! ```
+//!
+//! Results are a function of the events alone. The clock is read in two places only: by the source,
+//! which stamps what it reads, and for metrics.
+
+mod alerting;
+mod commits;
+mod reader;
+mod stages;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+
+use crate::event::dead_letter::RecordSink;
+use crate::event::decode::{Decoded, Decoder, UnknownFields};
+use crate::event::reject::Rejection;
+use crate::event::{Origins, TimeMicros};
+use crate::order::{Order, OrderConfig};
+use crate::serve::Metrics;
+use crate::source::{InputId, RawBatch, Source};
+use crate::{Error, Result};
+
+pub use alerting::{Alerting, Sink};
+use commits::Commits;
+pub use reader::Reading;
+use reader::{Reader, Wanted};
+use stages::Stages;
+pub(crate) use stages::place_text;
+
+/// Messages that may wait between the two threads: enough to keep both busy, and a bound on memory.
+const QUEUE_LENGTH: usize = 4;
+/// How often a stop is looked for while nothing comes.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the source may take to close (commit, leave its group) at the end.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// What travels from the reader to the other stages.
+#[derive(Debug)]
+enum Message {
+    /// The records of one input, and the events in them.
+    Events(Box<Events>),
+    /// An input is there from now on.
+    Joined(InputId),
+    /// An input has ended.
+    Finished(InputId),
+    /// An input has nothing more at the moment.
+    Idle(InputId),
+    /// An input that was idle has records again.
+    Active(InputId),
+    /// Every input has been idle for `order.idle_release`.
+    AllIdle,
+    /// Nothing more comes: all inputs have ended, or somebody asked to stop.
+    End(UnknownFields),
+    /// The source cannot go on.
+    Failed(Error),
+}
+
+/// One batch after decoding.
+#[derive(Debug)]
+struct Events {
+    raw: RawBatch,
+    decoded: Decoded,
+    /// Bytes of the records.
+    n_bytes: u64,
+    /// Events outside of what was asked for.
+    outside: u64,
+}
+
+/// Takes batches in event-time order: the end of the data path.
+pub trait Consumer {
+    /// Takes one batch, each group of equal times whole.
+    ///
+    /// # Errors
+    /// When what comes of it cannot be delivered.
+    fn take(&mut self, batch: &RecordBatch, origins: &Origins) -> Result<()>;
+
+    /// Every batch still to come is at this time or later.
+    ///
+    /// # Errors
+    /// As [`Consumer::take`].
+    fn advance(&mut self, _stream_time: TimeMicros) -> Result<()> {
+        Ok(())
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// As [`Consumer::take`].
+    fn finish(&mut self) -> Result<()>;
+
+    /// Alerts, or rows, found so far.
+    fn found(&self) -> u64;
+
+    /// Whether nobody reads the output any more.
+    fn reader_gone(&self) -> bool {
+        false
+    }
+
+    /// Tells what there is to tell about itself.
+    fn measure(&self, _metrics: &Metrics) {}
+}
+
+/// What was counted from the start.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Events decoded.
+    pub events: u64,
+    /// Bytes of all records.
+    pub bytes: u64,
+    /// Records of the format that are no events and no errors.
+    pub ignored: u64,
+    /// Events outside of `--since` and `--until`.
+    pub outside: u64,
+    /// Records that are no events, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Events behind the watermark.
+    pub late: u64,
+    /// Events ahead of the clock.
+    pub future: u64,
+    /// Events whose id was seen before.
+    pub duplicates: u64,
+    /// Inputs that are there now.
+    pub inputs: usize,
+    /// Released watermark.
+    pub watermark: Option<TimeMicros>,
+    /// Fields that no column has.
+    pub unknown_fields: UnknownFields,
+}
+
+/// Records that are set aside, and who gets them.
+#[derive(Default)]
+pub struct Aside {
+    /// For records that cannot be decoded.
+    pub dead_letter: Vec<Box<dyn RecordSink>>,
+    /// For late events and events from the future.
+    pub late: Vec<Box<dyn RecordSink>>,
+    /// Told of each record that is set aside.
+    pub tell: Option<Box<dyn FnMut(&Origins, &Rejection)>>,
+}
+
+/// Says that everything of an input before an offset has been dealt with.
+pub type Commit = Box<dyn FnMut(InputId, i64)>;
+
+/// The stages around the consumer, before they run.
+pub struct Pipeline {
+    /// Where records come from.
+    pub source: Box<dyn Source>,
+    /// Names of the places they come from.
+    pub origins: Origins,
+    /// How bytes become events.
+    pub decoder: Decoder,
+    /// Which events are wanted, and when the source counts as idle.
+    pub reading: Reading,
+    /// How events are put in order.
+    pub order: OrderConfig,
+    /// Records set aside.
+    pub aside: Aside,
+    /// Told what may be committed.
+    pub commit: Option<Commit>,
+    /// Set by whoever wants the end.
+    pub stop: Arc<AtomicBool>,
+    /// Whether a stop releases what still waits for the watermark. Not so live: it is read again.
+    pub release_on_stop: bool,
+    /// Where numbers go.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Pipeline {
+    /// Runs until the source ends, a stop is asked for, or nobody reads the output any more.
+    ///
+    /// `watch` is called now and then with the counts and the alerts found so far.
+    ///
+    /// # Errors
+    /// When the source cannot go on or the output cannot be delivered; what was read before is
+    /// processed nevertheless.
+    pub fn run(
+        self,
+        consumer: &mut dyn Consumer,
+        watch: &mut dyn FnMut(&Counts, u64),
+    ) -> Result<Counts> {
+        let (sender, receiver) = sync_channel(QUEUE_LENGTH);
+        let wanted = Arc::new(Wanted::default());
+        let mut order = Order::new(self.order);
+        let inputs = self.source.inputs();
+        inputs.iter().for_each(|input| order.join(*input));
+        let reader = Reader {
+            source: self.source,
+            decoder: self.decoder,
+            reading: self.reading,
+            wanted: wanted.clone(),
+            stop: self.stop.clone(),
+        };
+        // Dropping `closing` lets the reader close the source, once all is delivered.
+        let (closing, closed) = sync_channel::<()>(0);
+        let thread = std::thread::Builder::new()
+            .name("nightlatch-read".to_owned())
+            .spawn(move || reader.run(&sender, &closed))
+            .map_err(|error| {
+                Error::unexpected("cannot start a thread").detail(error.to_string())
+            })?;
+        let mut stages = Stages {
+            order,
+            consumer,
+            watch,
+            wanted,
+            origins: self.origins,
+            aside: self.aside,
+            commits: self.commit.map(Commits::new),
+            stop: self.stop,
+            release_on_stop: self.release_on_stop,
+            metrics: self.metrics,
+            counts: Counts { inputs: inputs.len(), ..Counts::default() },
+            reader_hangs: false,
+        };
+        let outcome = stages.run(&receiver);
+        let (counts, reader_answers) = (std::mem::take(&mut stages.counts), !stages.reader_hangs);
+        drop((stages, receiver, closing));
+        if reader_answers {
+            wait_for(&thread);
+        }
+        outcome.map(|()| counts)
+    }
+}
+
+/// Gives the source time to close.
+fn wait_for(thread: &std::thread::JoinHandle<()>) {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    while !thread.is_finished() && started.elapsed() < CLOSING {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PATIENCE);
+    }
+}

@@ -1,0 +1,237 @@
+//! The stages after the reader: set aside, order, consumer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+
+use super::{Aside, Commits, Consumer, Counts, Events, Message, PATIENCE, Wanted};
+use crate::Result;
+use crate::event::dead_letter::RecordSink;
+use crate::event::reject::{RejectReason, Rejection};
+use crate::event::{OriginKind, Origins, TimeMicros, schema};
+use crate::order::Order;
+use crate::serve::Metrics;
+use crate::serve::metrics::{gauge, raise};
+use crate::source::RawBatch;
+
+/// Waits without a message after a stop before the reader is believed to hang in a read.
+const WAITS_MAX: u32 = 5;
+
+#[allow(clippy::cast_precision_loss)] // microseconds of years 1 to 9999 as seconds
+fn seconds(time: TimeMicros) -> f64 {
+    time as f64 / 1e6
+}
+
+/// What the thread of the later stages owns.
+pub(super) struct Stages<'a> {
+    pub(super) order: Order,
+    pub(super) consumer: &'a mut dyn Consumer,
+    pub(super) watch: &'a mut dyn FnMut(&Counts, u64),
+    pub(super) wanted: Arc<Wanted>,
+    pub(super) origins: Origins,
+    pub(super) aside: Aside,
+    pub(super) commits: Option<Commits>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) release_on_stop: bool,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) counts: Counts,
+    /// The reader sits in a read that may never return (a terminal).
+    pub(super) reader_hangs: bool,
+}
+
+impl Stages<'_> {
+    /// Takes messages to the end, then says what is left to say, also after a failure of the source.
+    pub(super) fn run(&mut self, receiver: &Receiver<Message>) -> Result<()> {
+        let read = self.take_all(receiver);
+        // What was found is delivered, and the first failure is told.
+        read.and(self.end())
+    }
+
+    fn take_all(&mut self, receiver: &Receiver<Message>) -> Result<()> {
+        let mut waits = 0;
+        while !self.consumer.reader_gone() {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(Message::End(unknown_fields)) => {
+                    self.counts.unknown_fields = unknown_fields;
+                    return Ok(());
+                }
+                Ok(Message::Failed(error)) => return Err(error),
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => {
+                    waits += 1;
+                    self.reader_hangs = waits >= WAITS_MAX;
+                    if self.reader_hangs {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            (self.watch)(&self.counts, self.consumer.found());
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Events(events) => self.events(*events)?,
+            Message::Joined(input) => {
+                self.order.join(input);
+                self.counts.inputs += 1;
+            }
+            Message::Finished(input) => {
+                self.order.finish(input);
+                self.counts.inputs = self.counts.inputs.saturating_sub(1);
+                self.release()?;
+                if let Some(commits) = &mut self.commits {
+                    commits.forget(input);
+                }
+            }
+            Message::Idle(input) => self.order.set_idle(input, true),
+            Message::Active(input) => self.order.set_idle(input, false),
+            Message::AllIdle => self.order.release_all(),
+            Message::End(_) | Message::Failed(_) => {}
+        }
+        self.release()
+    }
+
+    fn events(&mut self, events: Events) -> Result<()> {
+        let Events { raw, mut decoded, n_bytes, outside } = events;
+        self.count(&raw, decoded.batch.num_rows() as u64, n_bytes);
+        self.counts.ignored += decoded.ignored;
+        self.counts.outside += outside;
+        let last = (0..raw.len()).map(|index| raw.place(index).position);
+        let rejected = decoded.rejections.iter().map(|rejection| rejection.place.position);
+        let next_offset = last.chain(rejected).max().map(|position| position + 1);
+        for rejection in std::mem::take(&mut decoded.rejections) {
+            self.reject(&rejection)?;
+        }
+        // The newest time that may wait: those turned away are dealt with at once.
+        let times = decoded.batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>();
+        let newest = times.values().iter().copied().max();
+        let turned_away = self.order.admit(raw.input, decoded.batch.clone(), raw.received_at);
+        for away in turned_away {
+            let rejection = decoded.turned_away(&raw, away.row, away.reason);
+            self.reject(&rejection)?;
+        }
+        flush(&mut self.aside.dead_letter)?;
+        flush(&mut self.aside.late)?;
+        if let (Some(commits), Some(next_offset)) = (&mut self.commits, next_offset) {
+            let admitted = newest.map(|newest| newest.min(self.order.newest().unwrap_or(newest)));
+            commits.read(&raw, admitted, next_offset);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, raw: &RawBatch, n_events: u64, n_bytes: u64) {
+        self.counts.events += n_events;
+        self.counts.bytes += n_bytes;
+        self.metrics.event_bytes.inc_by(n_bytes);
+        let origin = self.origins.get(raw.origin).map_or("", |origin| &*origin.name);
+        self.metrics.events.with_label_values(&[origin]).inc_by(n_events);
+    }
+
+    /// Sets a record aside: counted, told, and kept where the configuration says.
+    fn reject(&mut self, rejection: &Rejection) -> Result<()> {
+        let (sinks, sink) = match rejection.reason {
+            RejectReason::Late | RejectReason::Future => (&mut self.aside.late, "late"),
+            _ => (&mut self.aside.dead_letter, "dead_letter"),
+        };
+        for one in sinks.iter_mut() {
+            one.write(&self.origins, rejection)?;
+        }
+        if !sinks.is_empty() {
+            self.metrics.dead_letters.with_label_values(&[sink]).inc();
+        }
+        match rejection.reason {
+            RejectReason::Late | RejectReason::Future => {}
+            reason => {
+                *self.counts.rejected.entry(reason.label()).or_default() += 1;
+                self.metrics.rejected.with_label_values(&[reason.label()]).inc();
+            }
+        }
+        if let Some(tell) = &mut self.aside.tell {
+            tell(&self.origins, rejection);
+        }
+        Ok(())
+    }
+
+    /// Hands on all that is ready, and then the time that the stream has reached.
+    fn release(&mut self) -> Result<()> {
+        while let Some(batch) = self.order.release()? {
+            let started = Instant::now();
+            self.consumer.take(&batch, &self.origins)?;
+            self.metrics.observe_batch(started.elapsed(), batch.num_rows());
+            if self.consumer.reader_gone() {
+                return Ok(());
+            }
+        }
+        let watermark = self.order.watermark();
+        if let Some(watermark) = watermark
+            && self.counts.watermark != Some(watermark)
+        {
+            self.consumer.advance(watermark)?;
+            self.counts.watermark = Some(watermark);
+        }
+        if let (Some(commits), Some(watermark)) = (&mut self.commits, watermark) {
+            commits.dealt_with(watermark);
+        }
+        self.wanted.set(self.order.slowest());
+        self.measure();
+        Ok(())
+    }
+
+    fn measure(&mut self) {
+        let order = self.order.counters();
+        self.counts.late = order.late;
+        self.counts.future = order.future;
+        self.counts.duplicates = order.duplicates;
+        let metrics = &self.metrics;
+        raise(&metrics.late, order.late);
+        raise(&metrics.future, order.future);
+        raise(&metrics.duplicates, order.duplicates);
+        raise(&metrics.forced_releases, order.forced_releases);
+        metrics.buffered.set(gauge(self.order.buffered()));
+        if let Some(watermark) = self.order.watermark() {
+            metrics.watermark_seconds.set(seconds(watermark));
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            metrics.lag_seconds.set((now.as_secs_f64() - seconds(watermark)).max(0.0));
+        }
+        self.consumer.measure(metrics);
+    }
+
+    /// The end of the stream: what waits is released where that is wanted, and all is told.
+    fn end(&mut self) -> Result<()> {
+        let stopped = self.stop.load(Ordering::Relaxed);
+        if !self.consumer.reader_gone() && (self.release_on_stop || !stopped) {
+            self.order.release_all();
+            self.release()?;
+        }
+        self.consumer.finish()?;
+        flush(&mut self.aside.dead_letter)?;
+        flush(&mut self.aside.late)?;
+        self.measure();
+        (self.watch)(&self.counts, self.consumer.found());
+        Ok(())
+    }
+}
+
+fn flush(sinks: &mut [Box<dyn RecordSink>]) -> Result<()> {
+    sinks.iter_mut().try_for_each(|sink| sink.flush())
+}
+
+/// A place as people name it: `file:line`, or `topic[partition]@offset`.
+pub(crate) fn place_text(origins: &Origins, place: crate::event::Place) -> String {
+    match origins.get(place.origin) {
+        Some(origin) if origin.kind == OriginKind::Topic => {
+            format!("{}[{}]@{}", origin.name, place.partition, place.position)
+        }
+        Some(origin) => format!("{}:{}", origin.name, place.position),
+        None => format!("?:{}", place.position),
+    }
+}

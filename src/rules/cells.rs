@@ -1,0 +1,138 @@
+//! Arrow columns to the window core's 64-bit cells, and back.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder,
+    new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::error::ArrowError;
+
+use crate::window::accumulator::CellKind;
+use crate::window::interner::Interner;
+
+/// The type in which a column's cells are read and written, if the core can hold it at all.
+pub(super) fn cell_type(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
+        DataType::Timestamp(..)
+        | DataType::Duration(_)
+        | DataType::Date64
+        | DataType::Time64(_) => DataType::Int64,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+            DataType::UInt64
+        }
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
+        DataType::Boolean => DataType::Boolean,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8View,
+        _ => return None,
+    })
+}
+
+/// How cells of a type compare; `domain` is the interner's index for texts.
+pub(super) fn cell_kind(data_type: &DataType, domain: usize) -> Option<CellKind> {
+    Some(match cell_type(data_type)? {
+        DataType::Int64 => CellKind::Signed,
+        DataType::UInt64 | DataType::Boolean => CellKind::Unsigned,
+        DataType::Float64 => CellKind::Float,
+        _ => CellKind::Text(domain),
+    })
+}
+
+/// A column as cells; entries of NULL rows are 0.
+pub(super) struct CellColumn {
+    pub(super) values: Vec<u64>,
+    /// Rows that have a value. A text that a limit kept out has none.
+    pub(super) valid: Option<BooleanBuffer>,
+    /// Rows whose text a limit kept out.
+    pub(super) refused: Vec<u32>,
+}
+
+/// Reads a column; texts are interned.
+pub(super) fn to_cells(array: &ArrayRef, texts: &mut Interner) -> Result<CellColumn, ArrowError> {
+    let Some(target) = cell_type(array.data_type()) else {
+        return Err(ArrowError::NotYetImplemented(format!("cells of {}", array.data_type())));
+    };
+    let array = if *array.data_type() == target { array.clone() } else { cast(array, &target)? };
+    let mut refused = Vec::new();
+    let values = match target {
+        DataType::Int64 => {
+            array.as_primitive::<Int64Type>().values().iter().map(|v| v.cast_unsigned()).collect()
+        }
+        DataType::UInt64 => array.as_primitive::<UInt64Type>().values().to_vec(),
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits()).collect()
+        }
+        DataType::Boolean => array.as_boolean().values().iter().map(u64::from).collect(),
+        _ => text_cells(&array, texts, &mut refused),
+    };
+    let valid = array.nulls().map(|nulls| nulls.inner().clone());
+    Ok(CellColumn { valid: without(valid, &refused, values.len()), values, refused })
+}
+
+/// The valid rows less the refused ones.
+fn without(valid: Option<BooleanBuffer>, refused: &[u32], n: usize) -> Option<BooleanBuffer> {
+    if refused.is_empty() {
+        return valid;
+    }
+    let mut bits: Vec<bool> =
+        (0..n).map(|row| valid.as_ref().is_none_or(|v| v.value(row))).collect();
+    refused.iter().for_each(|row| bits[*row as usize] = false);
+    Some(BooleanBuffer::from(bits))
+}
+
+fn text_cells(array: &ArrayRef, texts: &mut Interner, refused: &mut Vec<u32>) -> Vec<u64> {
+    let array = array.as_string_view();
+    let mut cells = vec![0; array.len()];
+    for (row, cell) in cells.iter_mut().enumerate() {
+        if array.is_null(row) {
+            continue;
+        }
+        match texts.intern(array.value(row)) {
+            Some(id) => *cell = u64::from(id),
+            None => refused.push(row as u32),
+        }
+    }
+    cells
+}
+
+/// Writes cells as a column of the type; `valid` has one entry a row.
+pub(super) fn from_cells(
+    values: &[u64],
+    valid: &[bool],
+    data_type: &DataType,
+    texts: Option<&Interner>,
+) -> Result<ArrayRef, ArrowError> {
+    let nulls = || Some(NullBuffer::from(valid.to_vec()));
+    let array: ArrayRef = match (cell_type(data_type), texts) {
+        (Some(DataType::Int64), _) => {
+            primitive::<Int64Type>(values.iter().map(|v| v.cast_signed()).collect(), nulls())
+        }
+        (Some(DataType::UInt64), _) => primitive::<UInt64Type>(values.to_vec(), nulls()),
+        (Some(DataType::Float64), _) => {
+            primitive::<Float64Type>(values.iter().map(|v| f64::from_bits(*v)).collect(), nulls())
+        }
+        (Some(DataType::Boolean), _) => {
+            let bits = values.iter().map(|v| *v != 0).collect();
+            Arc::new(BooleanArray::new(bits, nulls()))
+        }
+        (Some(_), Some(texts)) => text_array(values, valid, texts),
+        _ => new_null_array(data_type, values.len()),
+    };
+    if array.data_type() == data_type { Ok(array) } else { cast(&array, data_type) }
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
+}
+
+fn text_array(values: &[u64], valid: &[bool], texts: &Interner) -> ArrayRef {
+    let mut builder = StringViewBuilder::with_capacity(values.len());
+    for (value, valid) in values.iter().zip(valid) {
+        builder.append_option(valid.then(|| texts.text(*value as u32)));
+    }
+    Arc::new(builder.finish())
+}

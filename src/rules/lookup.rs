@@ -1,0 +1,81 @@
+//! Joins with small reference tables: at most one row for each event.
+
+use std::collections::HashMap;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+
+use super::program::{NodeId, SelectionId};
+
+/// A reference table, indexed by the join's key.
+pub(super) struct Lookup {
+    /// The event side of the key.
+    pub(super) keys: Vec<NodeId>,
+    /// The rows for which the event side is evaluated.
+    pub(super) selection: SelectionId,
+    table: RecordBatch,
+    rows: HashMap<OwnedRow, u32>,
+    converter: RowConverter,
+    key_types: Vec<DataType>,
+}
+
+impl Lookup {
+    /// Indexes a table; `None` when two rows have the same key.
+    ///
+    /// # Errors
+    /// When the key's types cannot be compared.
+    pub(super) fn new(
+        keys: Vec<NodeId>,
+        selection: SelectionId,
+        table: RecordBatch,
+        table_keys: &[ArrayRef],
+        allow_equal: bool,
+    ) -> Result<Option<Self>, ArrowError> {
+        let key_types: Vec<DataType> = table_keys.iter().map(|k| k.data_type().clone()).collect();
+        let fields = key_types.iter().map(|t| SortField::new(t.clone())).collect();
+        let converter = RowConverter::new(fields)?;
+        let mut rows = HashMap::new();
+        let converted = converter.convert_columns(table_keys)?;
+        for (index, row) in converted.iter().enumerate() {
+            let has_null = table_keys.iter().any(|key| key.is_null(index));
+            let is_double = !has_null && rows.insert(row.owned(), index as u32).is_some();
+            if is_double && !allow_equal {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self { keys, selection, table, rows, converter, key_types }))
+    }
+
+    pub(super) fn column_type(&self, column: usize) -> DataType {
+        self.table.column(column).data_type().clone()
+    }
+
+    /// For each event the row of the table, if there is one. NULL keys find nothing.
+    pub(super) fn find(&self, keys: &[ArrayRef]) -> Result<UInt32Array, ArrowError> {
+        let cast_keys: Vec<ArrayRef> =
+            keys.iter().zip(&self.key_types).map(|(k, t)| cast(k, t)).collect::<Result<_, _>>()?;
+        let converted = self.converter.convert_columns(&cast_keys)?;
+        let rows = converted.iter().enumerate().map(|(index, row)| {
+            let has_null = cast_keys.iter().any(|key| key.is_null(index));
+            if has_null { None } else { self.rows.get(&row.owned()).copied() }
+        });
+        Ok(rows.collect())
+    }
+
+    /// A column of the table at the rows found.
+    pub(super) fn column(
+        &self,
+        found: &UInt32Array,
+        column: usize,
+    ) -> Result<ArrayRef, ArrowError> {
+        take(self.table.column(column), found, None)
+    }
+
+    /// Which rows were found.
+    pub(super) fn found(rows: &UInt32Array) -> Result<BooleanArray, ArrowError> {
+        arrow::compute::is_not_null(rows)
+    }
+}

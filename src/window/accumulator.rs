@@ -1,0 +1,384 @@
+//! Running aggregates of one window: a value for each key, kept up to date as rows enter and leave.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use super::interner::Interner;
+
+/// How cells of a column compare, and what their 64 bits mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum CellKind {
+    /// Signed integers, instants, dates, durations.
+    Signed,
+    /// Unsigned integers and booleans.
+    Unsigned,
+    /// The bits of an `f64`.
+    Float,
+    /// An id of the interner with this index.
+    Text(usize),
+}
+
+impl CellKind {
+    fn compare(self, left: u64, right: u64, texts: &[Interner]) -> Ordering {
+        match self {
+            Self::Signed => left.cast_signed().cmp(&right.cast_signed()),
+            Self::Unsigned => left.cmp(&right),
+            Self::Float => f64::from_bits(left).total_cmp(&f64::from_bits(right)),
+            Self::Text(domain) => {
+                texts[domain].text(left as u32).cmp(texts[domain].text(right as u32))
+            }
+        }
+    }
+}
+
+/// One aggregate over all keys of a lane. Rows enter and leave in log order, each once.
+pub(crate) trait Accumulator {
+    /// Makes room for slots below `n`.
+    fn grow(&mut self, n: usize);
+    /// The row `index` of key `slot` enters; `first` is the oldest row still in the window.
+    fn enter(&mut self, slot: usize, value: u64, index: u64, first: u64);
+    /// The row `index` leaves; `end` is one behind the newest row that has entered.
+    fn leave(&mut self, slot: usize, value: u64, index: u64, end: u64);
+    /// The aggregate of a key now; `None` is NULL.
+    fn read(&self, slot: usize) -> Option<u64>;
+    /// Bytes of state.
+    fn bytes(&self) -> usize;
+}
+
+/// `count(*)`, and `count(x)` with "x is not NULL" in the mask.
+#[derive(Debug, Default)]
+pub(crate) struct Count(Vec<u32>);
+
+impl Accumulator for Count {
+    fn grow(&mut self, n: usize) {
+        self.0.resize(n.max(self.0.len()), 0);
+    }
+    #[inline]
+    fn enter(&mut self, slot: usize, _: u64, _: u64, _: u64) {
+        self.0[slot] += 1;
+    }
+    #[inline]
+    fn leave(&mut self, slot: usize, _: u64, _: u64, _: u64) {
+        self.0[slot] -= 1;
+    }
+    #[inline]
+    fn read(&self, slot: usize) -> Option<u64> {
+        Some(u64::from(self.0[slot]))
+    }
+    fn bytes(&self) -> usize {
+        self.0.capacity() * 4
+    }
+}
+
+/// Exact `count(DISTINCT x)`: a value counts when it enters without an equal one before it in the
+/// window, and stops counting when its row leaves without an equal one behind it. Both neighbours
+/// are known from the lane's links (distance in rows; 0 for none): no look-up on either side.
+#[derive(Debug, Default)]
+pub(crate) struct DistinctCount(Vec<u32>);
+
+impl Accumulator for DistinctCount {
+    fn grow(&mut self, n: usize) {
+        self.0.resize(n.max(self.0.len()), 0);
+    }
+    #[inline]
+    fn enter(&mut self, slot: usize, distance: u64, index: u64, first: u64) {
+        let is_new = distance == 0 || index - distance < first;
+        self.0[slot] += u32::from(is_new);
+    }
+    #[inline]
+    fn leave(&mut self, slot: usize, distance: u64, index: u64, end: u64) {
+        let was_last = distance == 0 || index + distance >= end;
+        self.0[slot] -= u32::from(was_last);
+    }
+    #[inline]
+    fn read(&self, slot: usize) -> Option<u64> {
+        Some(u64::from(self.0[slot]))
+    }
+    fn bytes(&self) -> usize {
+        self.0.capacity() * 4
+    }
+}
+
+/// `sum` of integers: wraps like SQL engines' 64-bit sums do, so signed and unsigned are one.
+#[derive(Debug, Default)]
+pub(crate) struct IntegerSum(Vec<(u64, u32)>);
+
+impl Accumulator for IntegerSum {
+    fn grow(&mut self, n: usize) {
+        self.0.resize(n.max(self.0.len()), (0, 0));
+    }
+    #[inline]
+    fn enter(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        let (sum, n) = &mut self.0[slot];
+        (*sum, *n) = (sum.wrapping_add(value), *n + 1);
+    }
+    #[inline]
+    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        let (sum, n) = &mut self.0[slot];
+        (*sum, *n) = (sum.wrapping_sub(value), *n - 1);
+    }
+    #[inline]
+    fn read(&self, slot: usize) -> Option<u64> {
+        let (sum, n) = self.0[slot];
+        (n > 0).then_some(sum)
+    }
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u64, u32)>()
+    }
+}
+
+/// What a sum of floats needs so that subtracting gives back what was there before: the rounding
+/// error apart (Neumaier 1974), and values that no subtraction can undo counted apart.
+#[derive(Debug, Default, Clone, Copy)]
+struct FloatSum {
+    sum: f64,
+    compensation: f64,
+    n_finite: u32,
+    n_nan: u32,
+    n_plus_infinity: u32,
+    n_minus_infinity: u32,
+}
+
+impl FloatSum {
+    fn add(&mut self, value: f64, step: i32) {
+        let counter = if value.is_finite() {
+            &mut self.n_finite
+        } else if value.is_nan() {
+            &mut self.n_nan
+        } else if value > 0.0 {
+            &mut self.n_plus_infinity
+        } else {
+            &mut self.n_minus_infinity
+        };
+        *counter = counter.wrapping_add_signed(step);
+        if !value.is_finite() {
+            return;
+        }
+        if self.n_finite == 0 {
+            (self.sum, self.compensation) = (0.0, 0.0);
+            return;
+        }
+        let term = value * f64::from(step);
+        let total = self.sum + term;
+        let error = if self.sum.abs() >= term.abs() {
+            (self.sum - total) + term
+        } else {
+            (term - total) + self.sum
+        };
+        if error.is_finite() {
+            self.compensation += error;
+        }
+        self.sum = total;
+    }
+
+    fn n(&self) -> u32 {
+        self.n_finite + self.n_nan + self.n_plus_infinity + self.n_minus_infinity
+    }
+
+    fn value(&self) -> f64 {
+        let both = self.n_plus_infinity > 0 && self.n_minus_infinity > 0;
+        if self.n_nan > 0 || both {
+            f64::NAN
+        } else if self.n_plus_infinity > 0 {
+            f64::INFINITY
+        } else if self.n_minus_infinity > 0 {
+            f64::NEG_INFINITY
+        } else {
+            self.sum + self.compensation
+        }
+    }
+}
+
+/// `sum` of floats, and `avg` when `AVERAGE`.
+#[derive(Debug, Default)]
+pub(crate) struct FloatTotal<const AVERAGE: bool>(Vec<FloatSum>);
+
+impl<const AVERAGE: bool> Accumulator for FloatTotal<AVERAGE> {
+    fn grow(&mut self, n: usize) {
+        self.0.resize(n.max(self.0.len()), FloatSum::default());
+    }
+    fn enter(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        self.0[slot].add(f64::from_bits(value), 1);
+    }
+    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        self.0[slot].add(f64::from_bits(value), -1);
+    }
+    fn read(&self, slot: usize) -> Option<u64> {
+        let state = &self.0[slot];
+        let n = state.n();
+        let divisor = if AVERAGE { f64::from(n) } else { 1.0 };
+        (n > 0).then(|| (state.value() / divisor).to_bits())
+    }
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<FloatSum>()
+    }
+}
+
+/// `stddev` (of a sample, or of the population when `POPULATION`), by Welford's method (1962) with
+/// rows taken back.
+#[derive(Debug, Default)]
+pub(crate) struct Deviation<const POPULATION: bool>(Vec<Moments>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Moments {
+    n: u32,
+    n_non_finite: u32,
+    mean: f64,
+    m2: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.n += 1;
+        let before = value - self.mean;
+        self.mean += before / f64::from(self.n);
+        self.m2 += before * (value - self.mean);
+    }
+
+    fn subtract(&mut self, value: f64) {
+        self.n -= 1;
+        if self.n == 0 {
+            (self.mean, self.m2) = (0.0, 0.0);
+            return;
+        }
+        let before = value - self.mean;
+        self.mean -= before / f64::from(self.n);
+        self.m2 = (self.m2 - before * (value - self.mean)).max(0.0);
+    }
+}
+
+impl<const POPULATION: bool> Accumulator for Deviation<POPULATION> {
+    fn grow(&mut self, n: usize) {
+        self.0.resize(n.max(self.0.len()), Moments::default());
+    }
+    fn enter(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        let (state, value) = (&mut self.0[slot], f64::from_bits(value));
+        if value.is_finite() { state.add(value) } else { state.n_non_finite += 1 }
+    }
+    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+        let (state, value) = (&mut self.0[slot], f64::from_bits(value));
+        if value.is_finite() { state.subtract(value) } else { state.n_non_finite -= 1 }
+    }
+    fn read(&self, slot: usize) -> Option<u64> {
+        let state = &self.0[slot];
+        let total = state.n + state.n_non_finite;
+        let divisor = if POPULATION { total } else { total.saturating_sub(1) };
+        if divisor == 0 {
+            return None;
+        }
+        let variance =
+            if state.n_non_finite > 0 { f64::NAN } else { state.m2 / f64::from(divisor) };
+        Some(variance.sqrt().to_bits())
+    }
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Moments>()
+    }
+}
+
+/// Which rows of a frame a newer row makes irrelevant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Candidates {
+    /// `min`: a newer value that is smaller or equal.
+    Smallest,
+    /// `max`: a newer value that is larger or equal.
+    Largest,
+    /// `first_value`: none.
+    Oldest,
+}
+
+/// `min`, `max`, `first_value`: for each key the rows that may still become the answer, oldest first
+/// (a monotone queue). Amortised O(1) a row.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    candidates: Candidates,
+    kind: CellKind,
+    rows: Vec<VecDeque<(u64, u64)>>,
+    n_rows: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(candidates: Candidates, kind: CellKind) -> Self {
+        Self { candidates, kind, rows: Vec::new(), n_rows: 0 }
+    }
+
+    /// The queue with what it needs to compare texts.
+    pub(crate) fn with<'a>(&'a mut self, texts: &'a [Interner]) -> QueueRun<'a> {
+        QueueRun { queue: self, texts }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<VecDeque<(u64, u64)>>() + self.n_rows * 32
+    }
+}
+
+/// A [`Queue`] during one batch.
+pub(crate) struct QueueRun<'a> {
+    queue: &'a mut Queue,
+    texts: &'a [Interner],
+}
+
+impl Accumulator for QueueRun<'_> {
+    fn grow(&mut self, n: usize) {
+        let n = n.max(self.queue.rows.len());
+        self.queue.rows.resize_with(n, VecDeque::new);
+    }
+
+    fn enter(&mut self, slot: usize, value: u64, index: u64, _: u64) {
+        let Queue { candidates, kind, rows, n_rows } = &mut *self.queue;
+        let rows = &mut rows[slot];
+        let hopeless = match candidates {
+            Candidates::Smallest => Some(Ordering::Greater),
+            Candidates::Largest => Some(Ordering::Less),
+            Candidates::Oldest => None,
+        };
+        while let (Some(hopeless), Some((_, last))) = (hopeless, rows.back()) {
+            let order = kind.compare(*last, value, self.texts);
+            if order != hopeless && order != Ordering::Equal {
+                break;
+            }
+            rows.pop_back();
+            *n_rows -= 1;
+        }
+        rows.push_back((index, value));
+        *n_rows += 1;
+    }
+
+    fn leave(&mut self, slot: usize, _: u64, index: u64, _: u64) {
+        let rows = &mut self.queue.rows[slot];
+        if rows.front().is_some_and(|(first, _)| *first == index) {
+            rows.pop_front();
+            self.queue.n_rows -= 1;
+            if rows.is_empty() {
+                *rows = VecDeque::new(); // give the memory of a quiet key back
+            }
+        }
+    }
+
+    fn read(&self, slot: usize) -> Option<u64> {
+        self.queue.rows[slot].front().map(|(_, value)| *value)
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_float_sum_comes_back_to_what_it_was() {
+        let mut sum = FloatTotal::<false>::default();
+        sum.grow(1);
+        for value in [0.5, 1e300, f64::INFINITY, f64::NAN] {
+            sum.enter(0, f64::to_bits(value), 0, 0);
+        }
+        for value in [1e300, f64::INFINITY, f64::NAN] {
+            sum.leave(0, f64::to_bits(value), 0, 0);
+        }
+        assert_eq!(sum.read(0), Some(0.5f64.to_bits()));
+        sum.leave(0, 0.5f64.to_bits(), 0, 0);
+        assert_eq!(sum.read(0), None);
+    }
+}

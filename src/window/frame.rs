@@ -1,0 +1,67 @@
+//! One sliding frame over a lane: which rows enter and leave at each new time.
+
+use std::ops::Range;
+
+use super::log::Log;
+use crate::event::TimeMicros;
+
+/// `RANGE BETWEEN start PRECEDING AND end PRECEDING`; an `end` of 0 is `CURRENT ROW`, peers included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Frame {
+    pub(crate) start_micros: TimeMicros,
+    pub(crate) end_micros: TimeMicros,
+}
+
+/// A frame's two cursors into the log. Expiry is the cursor: there are no timers and no sweeps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    /// One behind the newest row that has entered.
+    pub(crate) entered: u64,
+    /// Oldest row that has not left.
+    pub(crate) left: u64,
+}
+
+/// What one batch does to one frame: the rows that enter and leave, cut by groups of equal time.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    pub(crate) enter: Range<u64>,
+    pub(crate) leave: Range<u64>,
+    /// For each group, one behind its last entering row, from the start of `enter`.
+    pub(crate) enter_ends: Vec<u32>,
+    /// The same for leaving rows.
+    pub(crate) leave_ends: Vec<u32>,
+}
+
+impl Schedule {
+    /// Moves the cursor through the groups (their times ascend). A row may enter and leave in one
+    /// step, when no row came for longer than the frame.
+    pub(crate) fn advance(
+        &mut self,
+        frame: Frame,
+        cursor: &mut Cursor,
+        times: &Log<TimeMicros>,
+        groups: &[TimeMicros],
+        has_leavers: bool,
+    ) {
+        let begin = *cursor;
+        self.enter_ends.clear();
+        self.leave_ends.clear();
+        for &time in groups {
+            let newest = time.saturating_sub(frame.end_micros);
+            while cursor.entered < times.end() && times.get(cursor.entered) <= newest {
+                cursor.entered += 1;
+            }
+            let oldest = time.saturating_sub(frame.start_micros);
+            while has_leavers && cursor.left < cursor.entered && times.get(cursor.left) < oldest {
+                cursor.left += 1;
+            }
+            self.enter_ends.push((cursor.entered - begin.entered) as u32);
+            self.leave_ends.push((cursor.left - begin.left) as u32);
+        }
+        if !has_leavers {
+            cursor.left = cursor.entered;
+        }
+        self.enter = begin.entered..cursor.entered;
+        self.leave = begin.left..cursor.left;
+    }
+}

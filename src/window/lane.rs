@@ -1,0 +1,167 @@
+//! A lane: all windows over one partition key, on one append-only columnar log.
+
+use super::interner::Interner;
+use super::lane_log::LaneLog;
+use super::recency::Lag;
+use super::sliding::{Groups, Sliding};
+use super::slots::{NO_SLOT, Slots};
+use super::spec::{Cells, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec};
+use crate::event::TimeMicros;
+
+/// Rows go in by batches in time order; every aggregate's value at each row comes out. Exact: equal to
+/// evaluating the window for each row over the whole table.
+pub(crate) struct Lane {
+    limits: LaneLimits,
+    slots: Slots,
+    log: LaneLog,
+    windows: Vec<Sliding>,
+    lags: Vec<(LagSpec, Lag)>,
+    dropped_rows: u64,
+}
+
+impl Lane {
+    pub(crate) fn new(spec: &LaneSpec, limits: LaneLimits) -> Self {
+        let mut links = Vec::new();
+        let windows = spec.windows.iter().map(|(f, a)| Sliding::new(*f, a, &mut links)).collect();
+        Self {
+            limits,
+            slots: Slots::new(spec.n_key_columns, limits.keys_max),
+            log: LaneLog::new(spec.n_masks, spec.n_values, links),
+            windows,
+            lags: spec.lags.iter().map(|lag| (*lag, Lag::new(lag.n))).collect(),
+            dropped_rows: 0,
+        }
+    }
+
+    /// Lets time pass: what no row at `time` or later can see is freed.
+    pub(crate) fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
+        let groups = Groups { times: &[time], ends: &[0], slots: &[] };
+        for window in &mut self.windows {
+            window.run(&self.log, &mut self.slots, &groups, texts, &mut Vec::new());
+            window.expire(time, &mut self.slots);
+        }
+        for (spec, lag) in &mut self.lags {
+            let limit = time.saturating_sub(spec.horizon_micros);
+            while let Some(slot) = lag.recency.expire(limit) {
+                lag.clear(slot);
+                self.slots.release(slot);
+            }
+        }
+        let end = self.log.times.end();
+        let tail = self.windows.iter().map(|w| w.cursor.left).min().unwrap_or(end);
+        self.log.trim(tail, &mut self.slots);
+    }
+
+    /// Takes the next rows and gives every aggregate's value at each of them.
+    pub(crate) fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> LaneOutput {
+        let (slots, dropped) = self.admit(&mut input);
+        self.log.append(&input, &slots, self.slots.capacity());
+        let (times, ends) = groups_of(&input.times);
+        let groups = Groups { times: &times, ends: &ends, slots: &slots };
+        let mut columns = Vec::new();
+        for window in &mut self.windows {
+            window.run(&self.log, &mut self.slots, &groups, texts, &mut columns);
+        }
+        for (spec, lag) in &mut self.lags {
+            columns.push(run_lag(spec, lag, &input, &slots, &mut self.slots));
+        }
+        LaneOutput { columns, dropped }
+    }
+
+    /// Finds each row's slot; rows beyond a limit are taken out of the input.
+    fn admit(&mut self, input: &mut LaneInput) -> (Vec<u32>, Vec<u32>) {
+        let width = self.slots.width();
+        let room = self.limits.rows_max.saturating_sub(self.log.n_rows());
+        let mut slots = Vec::with_capacity(input.times.len());
+        let mut dropped = Vec::new();
+        for (row, key) in input.keys.chunks_exact(width).enumerate() {
+            let has_room = slots.len() < room;
+            let slot = if has_room { self.slots.find_or_insert(key) } else { NO_SLOT };
+            if slot == NO_SLOT {
+                dropped.push(row as u32);
+            } else {
+                self.slots.retain(slot);
+                slots.push(slot);
+            }
+        }
+        if !dropped.is_empty() {
+            self.dropped_rows += dropped.len() as u64;
+            input.remove_rows(&dropped, width);
+        }
+        (slots, dropped)
+    }
+
+    /// Calls `visit` with the stream row (low 32 bits) of each row that lies in the frame of `window`
+    /// at log row `index` and has its key; newest first.
+    pub(crate) fn visit_frame(&self, window: usize, index: u64, visit: impl FnMut(u32)) {
+        let window = &self.windows[window];
+        let time = self.log.times.get(index);
+        let newest = time.saturating_sub(window.frame.end_micros);
+        let oldest = time.saturating_sub(window.frame.start_micros);
+        let masks = window.logged_masks();
+        if !masks.is_empty() {
+            self.log.visit_key(index, (oldest, newest), &masks, visit);
+        }
+    }
+
+    /// Absolute index of the next row that [`Lane::push`] will append.
+    pub(crate) fn end(&self) -> u64 {
+        self.log.times.end()
+    }
+
+    pub(crate) fn n_keys(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.log.n_rows()
+    }
+
+    pub(crate) fn dropped_rows(&self) -> u64 {
+        self.dropped_rows
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.log.bytes()
+            + self.slots.bytes()
+            + self.windows.iter().map(Sliding::bytes).sum::<usize>()
+            + self.lags.iter().map(|(_, lag)| lag.bytes()).sum::<usize>()
+    }
+}
+
+fn run_lag(
+    spec: &LagSpec,
+    lag: &mut Lag,
+    input: &LaneInput,
+    row_slots: &[u32],
+    slots: &mut Slots,
+) -> Cells {
+    lag.grow(slots.capacity());
+    let mut output = Cells::default();
+    for (row, (&slot, &time)) in row_slots.iter().zip(&input.times).enumerate() {
+        let start = time.saturating_sub(spec.horizon_micros);
+        output.push(lag.read(slot, start).unwrap_or(spec.default));
+        let value = input.has(spec.valid, row).then(|| input.values[spec.value][row]);
+        let counts = input.has(spec.mask, row) && (value.is_some() || !spec.ignores_nulls);
+        if counts && lag.push(slot, time, value) {
+            slots.retain(slot);
+        }
+    }
+    output
+}
+
+/// The distinct times, and one behind the last row of each.
+fn groups_of(times: &[TimeMicros]) -> (Vec<TimeMicros>, Vec<u32>) {
+    let (mut groups, mut ends) = (Vec::new(), Vec::new());
+    for (row, &time) in times.iter().enumerate() {
+        if groups.last() != Some(&time) {
+            debug_assert!(groups.last().is_none_or(|last| *last < time), "rows out of order");
+            groups.push(time);
+            ends.push(row as u32);
+        }
+        if let Some(end) = ends.last_mut() {
+            *end = row as u32 + 1;
+        }
+    }
+    (groups, ends)
+}

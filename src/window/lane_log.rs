@@ -1,0 +1,135 @@
+//! The rows of a lane, as columns in time order.
+
+use super::links::{Identity, Links};
+use super::log::Log;
+use super::slots::Slots;
+use super::spec::{LaneInput, mask_bit};
+use crate::event::TimeMicros;
+
+/// Columns of a lane's log.
+pub(crate) struct LaneLog {
+    pub(crate) times: Log<TimeMicros>,
+    pub(crate) slots: Log<u32>,
+    pub(crate) rows: Log<u32>,
+    pub(crate) masks: Vec<Log<u8>>,
+    pub(crate) values: Vec<Log<u64>>,
+    /// For each distinct count: mask, value column and the links between equal values.
+    pub(crate) links: Vec<(usize, usize, Links)>,
+    /// Distance to the previous row of the same key; 0 for none.
+    previous: Log<u32>,
+    /// Newest row of each slot; meaningful while the slot has rows in the log.
+    newest: Vec<u64>,
+    /// Oldest row that is still there.
+    pub(crate) head: u64,
+}
+
+impl LaneLog {
+    pub(crate) fn new(n_masks: usize, n_values: usize, links: Vec<(usize, usize)>) -> Self {
+        Self {
+            times: Log::new(),
+            slots: Log::new(),
+            rows: Log::new(),
+            masks: (0..n_masks.div_ceil(8)).map(|_| Log::new()).collect(),
+            values: (0..n_values).map(|_| Log::new()).collect(),
+            links: links.into_iter().map(|(mask, value)| (mask, value, Links::new())).collect(),
+            previous: Log::new(),
+            newest: Vec::new(),
+            head: 0,
+        }
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        (self.times.end() - self.head) as usize
+    }
+
+    pub(crate) fn append(&mut self, input: &LaneInput, slots: &[u32], n_slots: usize) {
+        let first = self.times.end();
+        self.times.extend(&input.times);
+        self.slots.extend(slots);
+        self.rows.extend(&input.rows);
+        self.newest.resize(n_slots, u64::MAX);
+        for (index, &slot) in (first..).zip(slots) {
+            let newest = &mut self.newest[slot as usize];
+            let is_live = *newest >= self.head && *newest < index;
+            let distance = if is_live { index - *newest } else { 0 };
+            self.previous.extend(&[u32::try_from(distance).unwrap_or(0)]);
+            *newest = index;
+        }
+        for (log, column) in self.masks.iter_mut().zip(&input.masks) {
+            log.extend(column);
+        }
+        for (log, column) in self.values.iter_mut().zip(&input.values) {
+            log.extend(column);
+        }
+        for (mask, value, links) in &mut self.links {
+            let rows =
+                Identity { slots: &self.slots, values: &self.values[*value], head: self.head };
+            let (column, bit) = mask_bit(*mask);
+            links.append(rows, first, input.masks[column].iter().map(|bits| bits & bit != 0));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, mask: usize, index: u64) -> bool {
+        let (column, bit) = mask_bit(mask);
+        self.masks[column].get(index) & bit != 0
+    }
+
+    /// Frees the rows before `tail`.
+    pub(crate) fn trim(&mut self, tail: u64, slots: &mut Slots) {
+        for position in 0..self.links.len() {
+            let (mask, value, _) = self.links[position];
+            for index in self.head..tail {
+                if self.has(mask, index) {
+                    let values = &self.values[value];
+                    let rows = Identity { slots: &self.slots, values, head: self.head };
+                    self.links[position].2.remove(rows, index);
+                }
+            }
+        }
+        for index in self.head..tail {
+            slots.release(self.slots.get(index));
+        }
+        self.head = tail;
+        self.times.trim(tail);
+        self.slots.trim(tail);
+        self.rows.trim(tail);
+        self.previous.trim(tail);
+        self.masks.iter_mut().for_each(|log| log.trim(tail));
+        self.values.iter_mut().for_each(|log| log.trim(tail));
+        self.links.iter_mut().for_each(|(_, _, links)| links.trim(tail));
+    }
+
+    /// Calls `visit` with each row of the key of `index` whose time is within `oldest..=newest` and
+    /// that is in one of `masks`; newest first, peers of the row included.
+    pub(crate) fn visit_key(
+        &self,
+        index: u64,
+        (oldest, newest): (TimeMicros, TimeMicros),
+        masks: &[usize],
+        mut visit: impl FnMut(u32),
+    ) {
+        let mut at = self.newest[self.slots.get(index) as usize];
+        while self.times.get(at) >= oldest {
+            if self.times.get(at) <= newest && masks.iter().any(|mask| self.has(*mask, at)) {
+                visit(self.rows.get(at));
+            }
+            let distance = u64::from(self.previous.get(at));
+            if distance == 0 || at - distance < self.head {
+                break;
+            }
+            at -= distance;
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.times.bytes()
+            + self.slots.bytes()
+            + self.rows.bytes()
+            + self.previous.bytes()
+            + self.newest.capacity() * 8
+            + self.masks.iter().map(Log::bytes).sum::<usize>()
+            + self.values.iter().map(Log::bytes).sum::<usize>()
+            + self.links.iter().map(|(_, _, links)| links.bytes()).sum::<usize>()
+    }
+}

@@ -1,0 +1,115 @@
+//! An append-only column that forgets its oldest rows: the storage of a lane.
+
+use std::collections::VecDeque;
+
+const CHUNK_BITS: u32 = 12;
+const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
+
+/// A column of a lane's log, addressed by absolute row index; rows below [`Log::trim`]'s mark are gone.
+///
+/// Chunks of a fixed size, so that memory follows the number of rows both up and down, without the
+/// slack of a doubling vector.
+#[derive(Debug)]
+pub(crate) struct Log<T> {
+    chunks: VecDeque<Box<[T; CHUNK_ROWS]>>,
+    /// Absolute index of the first row of the first chunk; a multiple of the chunk size.
+    base: u64,
+    /// Absolute index one behind the newest row.
+    end: u64,
+}
+
+impl<T: Copy + Default> Log<T> {
+    pub(crate) fn new() -> Self {
+        Self { chunks: VecDeque::new(), base: 0, end: 0 }
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn extend(&mut self, mut rows: &[T]) {
+        while !rows.is_empty() {
+            let within = (self.end - self.base) as usize % CHUNK_ROWS;
+            if within == 0 {
+                self.chunks.push_back(Box::new([T::default(); CHUNK_ROWS]));
+            }
+            let n = rows.len().min(CHUNK_ROWS - within);
+            let (now, later) = rows.split_at(n);
+            if let Some(chunk) = self.chunks.back_mut() {
+                chunk[within..within + n].copy_from_slice(now);
+            }
+            self.end += n as u64;
+            rows = later;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u64) -> T {
+        debug_assert!(index >= self.base && index < self.end);
+        let offset = (index - self.base) as usize;
+        self.chunks[offset >> CHUNK_BITS][offset % CHUNK_ROWS]
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, index: u64, value: T) {
+        debug_assert!(index >= self.base && index < self.end);
+        let offset = (index - self.base) as usize;
+        self.chunks[offset >> CHUNK_BITS][offset % CHUNK_ROWS] = value;
+    }
+
+    /// Replaces `target` by the rows `from..to`.
+    pub(crate) fn copy_range(&self, from: u64, to: u64, target: &mut Vec<T>) {
+        target.clear();
+        let mut at = from;
+        while at < to {
+            let offset = (at - self.base) as usize;
+            let within = offset % CHUNK_ROWS;
+            let n = (CHUNK_ROWS - within).min((to - at) as usize);
+            target.extend_from_slice(&self.chunks[offset >> CHUNK_BITS][within..within + n]);
+            at += n as u64;
+        }
+    }
+
+    /// Frees the chunks that hold only rows below `index`.
+    pub(crate) fn trim(&mut self, index: u64) {
+        while self.base + CHUNK_ROWS as u64 <= index && !self.chunks.is_empty() {
+            self.chunks.pop_front();
+            self.base += CHUNK_ROWS as u64;
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunks.len() * CHUNK_ROWS * size_of::<T>()
+            + self.chunks.capacity() * size_of::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stay_addressable_until_their_chunk_is_trimmed() {
+        let mut log = Log::new();
+        let rows: Vec<u64> = (0..20_000).collect();
+        for piece in rows.chunks(777) {
+            log.extend(piece);
+        }
+        log.trim(9_000);
+        let mut copy = Vec::new();
+        log.copy_range(9_000, 20_000, &mut copy);
+        assert_eq!(copy, rows[9_000..]);
+        log.set(12_345, 7);
+        assert_eq!((log.get(12_344), log.get(12_345)), (12_344, 7));
+    }
+
+    #[test]
+    fn an_emptied_log_keeps_no_chunk() {
+        let mut log = Log::new();
+        log.extend(&vec![1u32; 4 * CHUNK_ROWS]);
+        log.trim(log.end());
+        assert_eq!(log.chunks.len(), 0);
+        log.extend(&[5]);
+        assert_eq!(log.get(4 * CHUNK_ROWS as u64), 5);
+    }
+}

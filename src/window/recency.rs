@@ -1,0 +1,201 @@
+//! State that depends on a key's newest rows only: one line a key, however long the frame.
+
+use crate::event::TimeMicros;
+
+const NONE: u32 = u32::MAX;
+const NEVER: TimeMicros = TimeMicros::MIN;
+
+/// Slots in the order of their newest row, so that those beyond a horizon are found at the front.
+#[derive(Debug)]
+pub(crate) struct Recency {
+    lines: Vec<Line>,
+    oldest: u32,
+    newest: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    time: TimeMicros,
+    older: u32,
+    newer: u32,
+}
+
+impl Recency {
+    pub(crate) fn new() -> Self {
+        Self { lines: Vec::new(), oldest: NONE, newest: NONE }
+    }
+
+    pub(crate) fn grow(&mut self, n: usize) {
+        let line = Line { time: NEVER, older: NONE, newer: NONE };
+        self.lines.resize(n.max(self.lines.len()), line);
+    }
+
+    /// Time of the newest row of a slot, if it has one.
+    #[inline]
+    pub(crate) fn time(&self, slot: u32) -> Option<TimeMicros> {
+        let time = self.lines[slot as usize].time;
+        (time != NEVER).then_some(time)
+    }
+
+    /// Notes a row; true when the slot had none.
+    pub(crate) fn touch(&mut self, slot: u32, time: TimeMicros) -> bool {
+        let is_new = self.lines[slot as usize].time == NEVER;
+        if self.newest != slot {
+            if !is_new {
+                self.unlink(slot);
+            }
+            self.append(slot);
+        }
+        self.lines[slot as usize].time = time.max(NEVER + 1);
+        is_new
+    }
+
+    /// Takes the slot whose newest row is oldest, when that row is older than `limit`.
+    pub(crate) fn expire(&mut self, limit: TimeMicros) -> Option<u32> {
+        let slot = self.oldest;
+        if slot == NONE || self.lines[slot as usize].time >= limit {
+            return None;
+        }
+        self.unlink(slot);
+        self.lines[slot as usize].time = NEVER;
+        Some(slot)
+    }
+
+    fn append(&mut self, slot: u32) {
+        let last = self.newest;
+        let line = &mut self.lines[slot as usize];
+        (line.older, line.newer) = (last, NONE);
+        match last {
+            NONE => self.oldest = slot,
+            _ => self.lines[last as usize].newer = slot,
+        }
+        self.newest = slot;
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Line { older, newer, .. } = self.lines[slot as usize];
+        match older {
+            NONE => self.oldest = newer,
+            _ => self.lines[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            _ => self.lines[newer as usize].older = older,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>()
+    }
+}
+
+/// `max(time)` and `last_value(x)`: the newest row of each key that the mask lets in.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    pub(crate) recency: Recency,
+    values: Vec<(u64, bool)>,
+}
+
+impl Newest {
+    pub(crate) fn new() -> Self {
+        Self { recency: Recency::new(), values: Vec::new() }
+    }
+
+    pub(crate) fn grow(&mut self, n: usize) {
+        self.recency.grow(n);
+        self.values.resize(n.max(self.values.len()), (0, false));
+    }
+
+    /// True when the slot was empty before.
+    pub(crate) fn enter(&mut self, slot: u32, time: TimeMicros, value: Option<u64>) -> bool {
+        self.values[slot as usize] = (value.unwrap_or(0), value.is_some());
+        self.recency.touch(slot, time)
+    }
+
+    /// The value, when its row is not older than `start`.
+    pub(crate) fn read(&self, slot: u32, start: TimeMicros) -> Option<u64> {
+        let (value, valid) = self.values[slot as usize];
+        let inside = self.recency.time(slot).is_some_and(|time| time >= start);
+        (inside && valid).then_some(value)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.recency.bytes() + self.values.capacity() * 16
+    }
+}
+
+/// `lag(x, n)` within a horizon: the last `n` rows of each key.
+#[derive(Debug)]
+pub(crate) struct Lag {
+    pub(crate) recency: Recency,
+    /// `n` entries for each slot, newest first.
+    entries: Vec<Entry>,
+    n: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    time: TimeMicros,
+    value: u64,
+    valid: bool,
+}
+
+const EMPTY: Entry = Entry { time: NEVER, value: 0, valid: false };
+
+impl Lag {
+    pub(crate) fn new(n: usize) -> Self {
+        Self { recency: Recency::new(), entries: Vec::new(), n }
+    }
+
+    pub(crate) fn grow(&mut self, n_slots: usize) {
+        self.recency.grow(n_slots);
+        self.entries.resize((n_slots * self.n).max(self.entries.len()), EMPTY);
+    }
+
+    /// The value `n` rows back: `None` when there is no such row at or after `start`, `Some(None)`
+    /// when the value itself is NULL.
+    pub(crate) fn read(&self, slot: u32, start: TimeMicros) -> Option<Option<u64>> {
+        let entry = self.entries[(slot as usize + 1) * self.n - 1];
+        (entry.time != NEVER && entry.time >= start).then_some(entry.valid.then_some(entry.value))
+    }
+
+    /// True when the slot was empty before.
+    pub(crate) fn push(&mut self, slot: u32, time: TimeMicros, value: Option<u64>) -> bool {
+        let start = slot as usize * self.n;
+        let entries = &mut self.entries[start..start + self.n];
+        entries.rotate_right(1);
+        entries[0] =
+            Entry { time: time.max(NEVER + 1), value: value.unwrap_or(0), valid: value.is_some() };
+        self.recency.touch(slot, time)
+    }
+
+    /// Forgets a slot whose newest row is beyond the horizon.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        let start = slot as usize * self.n;
+        self.entries[start..start + self.n].fill(EMPTY);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.recency.bytes() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_expire_in_the_order_of_their_newest_row() {
+        let mut recency = Recency::new();
+        recency.grow(3);
+        for (slot, time) in [(0, 1), (1, 2), (2, 3), (0, 4), (1, 5)] {
+            recency.touch(slot, time);
+        }
+        assert_eq!(recency.expire(3), None);
+        assert_eq!(recency.expire(6), Some(2));
+        assert_eq!(recency.expire(6), Some(0));
+        assert_eq!(recency.expire(6), Some(1));
+        assert_eq!(recency.expire(6), None);
+        assert!(recency.touch(2, 9));
+    }
+}

@@ -1,0 +1,319 @@
+//! One frame of a lane with its running aggregates.
+
+use super::accumulator::{
+    Accumulator, Candidates, CellKind, Count, Deviation, DistinctCount, FloatTotal, IntegerSum,
+    Queue,
+};
+use super::frame::{Cursor, Frame, Schedule};
+use super::interner::Interner;
+use super::lane_log::LaneLog;
+use super::log::Log;
+use super::recency::Newest;
+use super::slots::Slots;
+use super::spec::{AggregateSpec, Cells, Function, mask_bit};
+use crate::event::TimeMicros;
+
+/// The rows that a batch adds, by groups of equal time.
+pub(crate) struct Groups<'a> {
+    pub(crate) times: &'a [TimeMicros],
+    /// One behind the last row of each group.
+    pub(crate) ends: &'a [u32],
+    pub(crate) slots: &'a [u32],
+}
+
+enum State {
+    Count(Count),
+    Distinct(DistinctCount, usize),
+    IntegerSum(IntegerSum),
+    FloatSum(FloatTotal<false>),
+    Average(FloatTotal<true>),
+    Sample(Deviation<false>),
+    Population(Deviation<true>),
+    Queue(Queue),
+    Newest(Newest),
+}
+
+/// A frame, its cursors, and the aggregates over it.
+pub(crate) struct Sliding {
+    pub(crate) frame: Frame,
+    pub(crate) cursor: Cursor,
+    aggregates: Vec<(AggregateSpec, State)>,
+    /// Whether an aggregate needs to see rows leave; else rows are done with once they have entered.
+    has_leavers: bool,
+    schedule: Schedule,
+    enter: Side,
+    leave: Side,
+}
+
+/// Columns of the rows that enter, or leave, copied out of the log: the inner loops run over slices.
+#[derive(Default)]
+struct Side {
+    first: u64,
+    slots: Vec<u32>,
+    masks: Vec<u8>,
+    values: Vec<u64>,
+    links: Vec<u32>,
+}
+
+impl Side {
+    fn load(&mut self, log: &LaneLog, rows: &std::ops::Range<u64>) {
+        self.first = rows.start;
+        log.slots.copy_range(rows.start, rows.end, &mut self.slots);
+    }
+
+    fn load_mask(&mut self, log: &LaneLog, mask: usize) -> u8 {
+        let (column, bit) = mask_bit(mask);
+        let end = self.first + self.slots.len() as u64;
+        log.masks[column].copy_range(self.first, end, &mut self.masks);
+        bit
+    }
+
+    fn load_values(&mut self, log: &Log<u64>) {
+        log.copy_range(self.first, self.first + self.slots.len() as u64, &mut self.values);
+    }
+
+    fn load_indices(&mut self) {
+        self.values.clear();
+        self.values.extend(self.first..self.first + self.slots.len() as u64);
+    }
+
+    fn load_links(&mut self, log: &Log<u32>) {
+        log.copy_range(self.first, self.first + self.slots.len() as u64, &mut self.links);
+        self.values.clear();
+        self.values.extend(self.links.iter().map(|link| u64::from(*link)));
+    }
+}
+
+impl Sliding {
+    pub(crate) fn new(
+        frame: Frame,
+        aggregates: &[AggregateSpec],
+        links: &mut Vec<(usize, usize)>,
+    ) -> Self {
+        Self {
+            frame,
+            cursor: Cursor::default(),
+            has_leavers: aggregates.iter().any(|a| a.function != Function::Newest),
+            aggregates: aggregates.iter().map(|a| (*a, new_state(a, links))).collect(),
+            schedule: Schedule::default(),
+            enter: Side::default(),
+            leave: Side::default(),
+        }
+    }
+
+    /// Moves the frame through the groups and pushes one result column for each aggregate.
+    pub(crate) fn run(
+        &mut self,
+        log: &LaneLog,
+        slots: &mut Slots,
+        groups: &Groups<'_>,
+        texts: &[Interner],
+        columns: &mut Vec<Cells>,
+    ) {
+        let has_leavers = self.has_leavers;
+        let before = self.cursor;
+        self.schedule.advance(self.frame, &mut self.cursor, &log.times, groups.times, has_leavers);
+        self.enter.load(log, &self.schedule.enter);
+        let leave =
+            if has_leavers { self.schedule.leave.clone() } else { before.left..before.left };
+        self.leave.load(log, &leave);
+        let mut aggregates = std::mem::take(&mut self.aggregates);
+        for (spec, state) in &mut aggregates {
+            columns.push(self.run_aggregate(spec, state, log, slots, groups, texts));
+        }
+        self.aggregates = aggregates;
+    }
+
+    fn run_aggregate(
+        &mut self,
+        spec: &AggregateSpec,
+        state: &mut State,
+        log: &LaneLog,
+        slots: &mut Slots,
+        groups: &Groups<'_>,
+        texts: &[Interner],
+    ) -> Cells {
+        let bit = self.enter.load_mask(log, spec.mask);
+        self.leave.load_mask(log, spec.mask);
+        match state {
+            State::Count(_) => {}
+            State::Queue(_) if spec.function == Function::First => {
+                self.enter.load_indices();
+                self.leave.load_indices();
+            }
+            State::Distinct(_, links) => {
+                self.enter.load_links(&log.links[*links].2.previous);
+                self.leave.load_links(&log.links[*links].2.next);
+            }
+            _ => {
+                self.enter.load_values(&log.values[spec.value]);
+                self.leave.load_values(&log.values[spec.value]);
+            }
+        }
+        let n = slots.capacity();
+        match state {
+            State::Count(state) => self.drive::<_, false>(state, bit, n, groups),
+            State::Distinct(state, _) => self.drive::<_, true>(state, bit, n, groups),
+            State::IntegerSum(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::FloatSum(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::Average(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::Sample(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::Population(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::Queue(state) => {
+                let output = self.drive::<_, true>(&mut state.with(texts), bit, n, groups);
+                if spec.function == Function::First { resolve(output, spec, log) } else { output }
+            }
+            State::Newest(state) => self.drive_newest(state, bit, spec.valid, log, slots, groups),
+        }
+    }
+
+    /// For each group of equal times: rows enter, rows leave, then every row of the group reads.
+    fn drive<A: Accumulator, const VALUES: bool>(
+        &self,
+        state: &mut A,
+        bit: u8,
+        n_slots: usize,
+        groups: &Groups<'_>,
+    ) -> Cells {
+        state.grow(n_slots);
+        let n_rows = groups.slots.len();
+        let mut output =
+            Cells { values: Vec::with_capacity(n_rows), valid: Vec::with_capacity(n_rows) };
+        let (enter, leave) = (&self.enter, &self.leave);
+        let (mut entered, mut left, mut row) = (0, 0, 0);
+        for (group, &end) in groups.ends.iter().enumerate() {
+            let enter_end = self.schedule.enter_ends[group] as usize;
+            let oldest = leave.first + left as u64;
+            for at in entered..enter_end {
+                if enter.masks[at] & bit != 0 {
+                    let value = if VALUES { enter.values[at] } else { 0 };
+                    state.enter(enter.slots[at] as usize, value, enter.first + at as u64, oldest);
+                }
+            }
+            entered = enter_end;
+            let newest = enter.first + entered as u64;
+            let leave_end = self.schedule.leave_ends[group] as usize;
+            for at in left..leave_end {
+                if leave.masks[at] & bit != 0 {
+                    let value = if VALUES { leave.values[at] } else { 0 };
+                    state.leave(leave.slots[at] as usize, value, leave.first + at as u64, newest);
+                }
+            }
+            left = leave_end;
+            for &slot in &groups.slots[row..end as usize] {
+                output.push(state.read(slot as usize));
+            }
+            row = end as usize;
+        }
+        output
+    }
+
+    fn drive_newest(
+        &self,
+        state: &mut Newest,
+        bit: u8,
+        valid: Option<usize>,
+        log: &LaneLog,
+        slots: &mut Slots,
+        groups: &Groups<'_>,
+    ) -> Cells {
+        state.grow(slots.capacity());
+        let enter = &self.enter;
+        let mut output = Cells::default();
+        let (mut entered, mut row) = (0, 0);
+        for (group, (&end, &time)) in groups.ends.iter().zip(groups.times).enumerate() {
+            let enter_end = self.schedule.enter_ends[group] as usize;
+            for at in entered..enter_end {
+                if enter.masks[at] & bit == 0 {
+                    continue;
+                }
+                let (index, slot) = (enter.first + at as u64, enter.slots[at]);
+                let is_valid = valid.is_none_or(|mask| log.has(mask, index));
+                let value = is_valid.then_some(enter.values[at]);
+                if state.enter(slot, log.times.get(index), value) {
+                    slots.retain(slot);
+                }
+            }
+            entered = enter_end;
+            let start = time.saturating_sub(self.frame.start_micros);
+            for &slot in &groups.slots[row..end as usize] {
+                output.push(state.read(slot, start));
+            }
+            row = end as usize;
+        }
+        output
+    }
+
+    /// Frees the keys whose newest row no frame at `time` or later can see.
+    pub(crate) fn expire(&mut self, time: TimeMicros, slots: &mut Slots) {
+        let limit = time.saturating_sub(self.frame.start_micros);
+        for (_, state) in &mut self.aggregates {
+            let State::Newest(newest) = state else { continue };
+            while let Some(slot) = newest.recency.expire(limit) {
+                slots.release(slot);
+            }
+        }
+    }
+
+    /// Masks of the aggregates that keep their rows in the log.
+    pub(crate) fn logged_masks(&self) -> Vec<usize> {
+        let logged = self.aggregates.iter().filter(|(a, _)| a.function != Function::Newest);
+        logged.map(|(spec, _)| spec.mask).collect()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.aggregates.iter().map(|(_, state)| state.bytes()).sum()
+    }
+}
+
+/// Row indices to the values of those rows, for functions that respect NULLs.
+fn resolve(mut rows: Cells, spec: &AggregateSpec, log: &LaneLog) -> Cells {
+    for (cell, valid) in rows.values.iter_mut().zip(&mut rows.valid) {
+        if *valid {
+            let index = *cell;
+            *cell = log.values[spec.value].get(index);
+            *valid = spec.valid.is_none_or(|mask| log.has(mask, index));
+        }
+    }
+    rows
+}
+
+fn new_state(spec: &AggregateSpec, links: &mut Vec<(usize, usize)>) -> State {
+    match spec.function {
+        Function::Count => State::Count(Count::default()),
+        Function::CountDistinct => {
+            let key = (spec.mask, spec.value);
+            let found = links.iter().position(|other| *other == key);
+            let index = found.unwrap_or_else(|| {
+                links.push(key);
+                links.len() - 1
+            });
+            State::Distinct(DistinctCount::default(), index)
+        }
+        Function::IntegerSum => State::IntegerSum(IntegerSum::default()),
+        Function::FloatSum => State::FloatSum(FloatTotal::default()),
+        Function::Average => State::Average(FloatTotal::default()),
+        Function::DeviationSample => State::Sample(Deviation::default()),
+        Function::DeviationPopulation => State::Population(Deviation::default()),
+        Function::Smallest(kind) => State::Queue(Queue::new(Candidates::Smallest, kind)),
+        Function::Largest(kind) => State::Queue(Queue::new(Candidates::Largest, kind)),
+        Function::First => State::Queue(Queue::new(Candidates::Oldest, CellKind::Unsigned)),
+        Function::Newest => State::Newest(Newest::new()),
+    }
+}
+
+impl State {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Count(state) => state.bytes(),
+            Self::Distinct(state, _) => state.bytes(),
+            Self::IntegerSum(state) => state.bytes(),
+            Self::FloatSum(state) => state.bytes(),
+            Self::Average(state) => state.bytes(),
+            Self::Sample(state) => state.bytes(),
+            Self::Population(state) => state.bytes(),
+            Self::Queue(state) => state.bytes(),
+            Self::Newest(state) => state.bytes(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Partition keys to dense slots: the index of a key's line in every aggregate's state.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+/// A row without a slot: a limit kept its key out.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// The keys of a lane. A slot lives as long as something refers to it, and is then used again.
+///
+/// Key parts are integers (interned texts are numbered by us), hashed with a random seed.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    table: HashTable<u32>,
+    /// `width` parts for each slot; the last is a bit set of the parts that are NULL.
+    parts: Vec<u64>,
+    references: Vec<u32>,
+    free: Vec<u32>,
+    width: usize,
+    hasher: RandomState,
+    keys_max: usize,
+}
+
+impl Slots {
+    pub(crate) fn new(n_key_columns: usize, keys_max: usize) -> Self {
+        Self {
+            table: HashTable::new(),
+            parts: Vec::new(),
+            references: Vec::new(),
+            free: Vec::new(),
+            width: n_key_columns + 1,
+            hasher: RandomState::default(),
+            keys_max: keys_max.min(NO_SLOT as usize),
+        }
+    }
+
+    /// Parts of one key, the NULL bit set included.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    fn hash(hasher: &RandomState, parts: &[u64]) -> u64 {
+        let mut state = hasher.build_hasher();
+        for part in parts {
+            state.write_u64(*part);
+        }
+        state.finish()
+    }
+
+    /// The slot of a key, a new one when needed; [`NO_SLOT`] at the limit.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, key: &[u64]) -> u32 {
+        let hash = Self::hash(&self.hasher, key);
+        let (parts, width) = (&self.parts, self.width);
+        let at = |slot: u32| &parts[slot as usize * width..(slot as usize + 1) * width];
+        if let Some(&slot) = self.table.find(hash, |&slot| at(slot) == key) {
+            return slot;
+        }
+        self.insert(key, hash)
+    }
+
+    #[cold]
+    fn insert(&mut self, key: &[u64], hash: u64) -> u32 {
+        if self.table.len() >= self.keys_max {
+            return NO_SLOT;
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                let start = slot as usize * self.width;
+                self.parts[start..start + self.width].copy_from_slice(key);
+                slot
+            }
+            None => {
+                self.parts.extend_from_slice(key);
+                self.references.push(0);
+                (self.references.len() - 1) as u32
+            }
+        };
+        let (parts, width, hasher) = (&self.parts, self.width, &self.hasher);
+        self.table.insert_unique(hash, slot, |&other| {
+            Self::hash(hasher, &parts[other as usize * width..(other as usize + 1) * width])
+        });
+        slot
+    }
+
+    /// One more row or entry that needs the slot.
+    #[inline]
+    pub(crate) fn retain(&mut self, slot: u32) {
+        self.references[slot as usize] += 1;
+    }
+
+    /// One less; the last one frees the slot.
+    #[inline]
+    pub(crate) fn release(&mut self, slot: u32) {
+        let references = &mut self.references[slot as usize];
+        debug_assert!(*references > 0);
+        *references -= 1;
+        if *references == 0 {
+            self.remove(slot);
+        }
+    }
+
+    #[cold]
+    fn remove(&mut self, slot: u32) {
+        let start = slot as usize * self.width;
+        let hash = Self::hash(&self.hasher, &self.parts[start..start + self.width]);
+        if let Ok(found) = self.table.find_entry(hash, |&other| other == slot) {
+            found.remove();
+        }
+        self.free.push(slot);
+    }
+
+    /// Keys alive now.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// One more than the highest slot ever used: the length that state vectors need.
+    pub(crate) fn capacity(&self) -> usize {
+        self.references.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.capacity() * 8
+            + self.references.capacity() * 4
+            + self.free.capacity() * 4
+            + self.table.capacity() * 8 / 7 * 5
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_freed_with_its_last_reference_and_used_again() {
+        let mut slots = Slots::new(1, 2);
+        let first = slots.find_or_insert(&[7, 0]);
+        slots.retain(first);
+        slots.retain(first);
+        assert_eq!(slots.find_or_insert(&[7, 0]), first);
+        slots.release(first);
+        assert_eq!(slots.len(), 1);
+        slots.release(first);
+        assert_eq!(slots.len(), 0);
+        assert_eq!(slots.find_or_insert(&[8, 0]), first);
+    }
+
+    #[test]
+    fn a_null_part_is_another_key_than_zero_and_the_limit_holds() {
+        let mut slots = Slots::new(1, 2);
+        assert_ne!(slots.find_or_insert(&[0, 0]), slots.find_or_insert(&[0, 1]));
+        assert_eq!(slots.find_or_insert(&[1, 0]), NO_SLOT);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a lane is asked to compute, what goes in and what comes out.
+
+use super::accumulator::CellKind;
+use super::frame::Frame;
+use crate::event::TimeMicros;
+
+/// An aggregate function of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Function {
+    Count,
+    CountDistinct,
+    IntegerSum,
+    FloatSum,
+    Average,
+    DeviationSample,
+    DeviationPopulation,
+    Smallest(CellKind),
+    Largest(CellKind),
+    First,
+    /// `last_value`, and `max(time)`: the newest row alone decides.
+    Newest,
+}
+
+/// One aggregate: which rows it counts and what it takes from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AggregateSpec {
+    pub(crate) function: Function,
+    /// Index of the mask column.
+    pub(crate) mask: usize,
+    /// Index of the value column; unused by `count(*)`.
+    pub(crate) value: usize,
+    /// Index of the mask that says where the value is not NULL, for functions that respect NULLs.
+    pub(crate) valid: Option<usize>,
+}
+
+/// `lag(x, n)` within a horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LagSpec {
+    pub(crate) n: usize,
+    pub(crate) horizon_micros: TimeMicros,
+    pub(crate) mask: usize,
+    pub(crate) value: usize,
+    pub(crate) valid: usize,
+    /// Cell for rows that have no n-th row before them.
+    pub(crate) default: Option<u64>,
+    pub(crate) ignores_nulls: bool,
+}
+
+/// What a lane computes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LaneSpec {
+    pub(crate) n_key_columns: usize,
+    pub(crate) n_masks: usize,
+    pub(crate) n_values: usize,
+    /// Each frame with its aggregates.
+    pub(crate) windows: Vec<(Frame, Vec<AggregateSpec>)>,
+    pub(crate) lags: Vec<LagSpec>,
+}
+
+/// Upper bounds of a lane's state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneLimits {
+    pub(crate) rows_max: usize,
+    pub(crate) keys_max: usize,
+}
+
+/// The rows of one batch that concern a lane, in event-time order, each group of equal times whole.
+#[derive(Debug, Default)]
+pub(crate) struct LaneInput {
+    pub(crate) times: Vec<TimeMicros>,
+    /// Number of each row in the stream, low 32 bits.
+    pub(crate) rows: Vec<u32>,
+    /// `n_key_columns + 1` parts for each row, the last the bit set of NULL parts.
+    pub(crate) keys: Vec<u64>,
+    /// One bit for each mask, eight masks a column.
+    pub(crate) masks: Vec<Vec<u8>>,
+    pub(crate) values: Vec<Vec<u64>>,
+}
+
+impl LaneInput {
+    pub(crate) fn has(&self, mask: usize, row: usize) -> bool {
+        let (column, bit) = mask_bit(mask);
+        self.masks[column][row] & bit != 0
+    }
+
+    pub(crate) fn remove_rows(&mut self, dropped: &[u32], key_width: usize) {
+        let mut keep = vec![true; self.times.len()];
+        dropped.iter().for_each(|row| keep[*row as usize] = false);
+        retain_rows(&mut self.times, &keep, 1);
+        retain_rows(&mut self.rows, &keep, 1);
+        retain_rows(&mut self.keys, &keep, key_width);
+        self.masks.iter_mut().for_each(|column| retain_rows(column, &keep, 1));
+        self.values.iter_mut().for_each(|column| retain_rows(column, &keep, 1));
+    }
+}
+
+fn retain_rows<T>(column: &mut Vec<T>, keep: &[bool], width: usize) {
+    let mut index = 0;
+    column.retain(|_| {
+        index += 1;
+        keep[(index - 1) / width]
+    });
+}
+
+/// Column and bit of a mask.
+pub(crate) fn mask_bit(mask: usize) -> (usize, u8) {
+    (mask / 8, 1 << (mask % 8))
+}
+
+/// A result column over the rows of a batch: cells and which of them are not NULL.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Cells {
+    pub(crate) values: Vec<u64>,
+    pub(crate) valid: Vec<bool>,
+}
+
+impl Cells {
+    #[inline]
+    pub(crate) fn push(&mut self, value: Option<u64>) {
+        self.values.push(value.unwrap_or(0));
+        self.valid.push(value.is_some());
+    }
+}
+
+/// What a lane gives back for one batch.
+#[derive(Debug, Default)]
+pub(crate) struct LaneOutput {
+    /// One for each aggregate, window by window, then one for each lag.
+    pub(crate) columns: Vec<Cells>,
+    /// Rows of the input that a limit kept out, ascending; the columns have no entry for them.
+    pub(crate) dropped: Vec<u32>,
+}
