@@ -1,21 +1,19 @@
 //! The Kafka source and topics, against a real broker.
 
-
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use crate::support::broker;
+use nightlatch::delivery::kafka::{RecordTopic, Topic};
 use nightlatch::event::dead_letter::RecordSink;
 use nightlatch::event::reject::{RejectReason, Rejection};
 use nightlatch::event::{OriginKind, Origins, Place};
-use nightlatch::delivery::kafka::{RecordTopic, Topic};
 use nightlatch::kafka::Cluster;
 use nightlatch::source::kafka::{Kafka, KafkaMetrics, KafkaOptions};
 use nightlatch::source::{Delivery, InputId, RawBatch, Source};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
-use crate::support::broker;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -77,7 +75,10 @@ fn every_partition_is_an_input_read_from_its_start_in_order() {
     let topic = broker::unique("events");
     broker::create_topic(&topic, 4);
     let values: Vec<String> = (0..10_000).map(|number| format!("value {number}")).collect();
-    broker::produce(&topic, values.iter().enumerate().map(|(n, v)| (n as i32 % 4, Some(v.as_bytes()))));
+    broker::produce(
+        &topic,
+        values.iter().enumerate().map(|(n, v)| (n as i32 % 4, Some(v.as_bytes()))),
+    );
     let mut source = connect(&options(&broker::unique("group"), &[&topic]), &metrics());
     let (mut joined, mut read) = (Vec::new(), BTreeMap::<i32, Vec<(i64, Vec<u8>)>>::new());
     until(&mut source, |delivery| {
@@ -106,7 +107,10 @@ fn tombstones_are_counted_and_long_records_are_set_aside_whole() {
     let topic = broker::unique("events");
     broker::create_topic(&topic, 1);
     let long = [b'x'; 100];
-    broker::produce(&topic, [(0, Some(&b"a"[..])), (0, None), (0, Some(&long[..])), (0, Some(b"b"))]);
+    broker::produce(
+        &topic,
+        [(0, Some(&b"a"[..])), (0, None), (0, Some(&long[..])), (0, Some(b"b"))],
+    );
     let metrics = metrics();
     let mut source = connect(&options(&broker::unique("group"), &[&topic]), &metrics);
     let (mut read, mut rejected) = (Vec::new(), Vec::new());
@@ -141,7 +145,10 @@ fn a_partition_at_its_end_becomes_idle_and_active_again_and_its_lag_is_told() {
         idle.len() == 2
     });
     let since_last_record = started.unwrap().elapsed();
-    assert!(since_last_record >= Duration::from_secs(1), "idle after {since_last_record:?} already");
+    assert!(
+        since_last_record >= Duration::from_secs(1),
+        "idle after {since_last_record:?} already"
+    );
     for partition in ["0", "1"] {
         assert_eq!(metrics.lag_messages.with_label_values(&[&*topic, partition]).get(), 0);
     }
@@ -328,7 +335,8 @@ fn a_record_that_the_broker_refuses_is_told() {
     };
     let stop = Arc::new(AtomicBool::new(false));
     let mut sink = RecordTopic(Topic::connect(&cluster(broker::address()), &topic, stop).unwrap());
-    let error = sink.write(&Origins::default(), &rejection).and_then(|()| sink.flush()).unwrap_err();
+    let error =
+        sink.write(&Origins::default(), &rejection).and_then(|()| sink.flush()).unwrap_err();
     assert_eq!(error.exit_code(), 69);
     assert!(error.to_string().contains("Kafka refused 1 record(s)"), "{error}");
 }

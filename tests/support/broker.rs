@@ -42,21 +42,78 @@ pub fn address() -> &'static str {
 }
 
 fn start() -> Result<String, String> {
+    script(&["start", "--for", &std::process::id().to_string()], |_| {})
+}
+
+fn script(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-broker");
-    let output = Command::new(&script)
-        .args(["start", "--for", &std::process::id().to_string()])
-        .output()
-        .map_err(|error| format!("{} does not run: {error}", script.display()))?;
+    let mut command = Command::new(&script);
+    prepare(command.args(arguments));
+    let output =
+        command.output().map_err(|error| format!("{} does not run: {error}", script.display()))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn client() -> ClientConfig {
+/// A broker of a test's own, which it may freeze.
+pub struct OwnBroker {
+    folder: tempfile::TempDir,
+    pub address: String,
+}
+
+impl OwnBroker {
+    /// Starts it; it stops when this is dropped, or when the process ends.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut broker = Self { folder, address: String::new() };
+        broker.address = broker.script(&["start", "--for", &std::process::id().to_string()]);
+        broker
+    }
+
+    /// From now on it answers nothing.
+    pub fn pause(&self) {
+        self.script(&["pause"]);
+    }
+
+    /// It goes on where it was frozen.
+    pub fn resume(&self) {
+        self.script(&["continue"]);
+    }
+
+    fn script(&self, arguments: &[&str]) -> String {
+        self.try_script(arguments).unwrap_or_else(|reason| {
+            panic!(
+                "this test needs a Kafka broker of its own: {reason}\n\
+                 run `scripts/install-prerequisites --tests` once"
+            )
+        })
+    }
+
+    fn try_script(&self, arguments: &[&str]) -> Result<String, String> {
+        script(arguments, |command| {
+            command.env_remove("NIGHTLATCH_TEST_KAFKA");
+            command.env("NIGHTLATCH_TEST_BROKER_DIR", self.folder.path());
+        })
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        let _ = self.try_script(&["continue"]);
+        let _ = self.try_script(&["stop"]);
+    }
+}
+
+fn client_of(address: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", address());
+    config.set("bootstrap.servers", address);
     config
+}
+
+fn client() -> ClientConfig {
+    client_of(address())
 }
 
 /// A name that no other test and no earlier run has used.
@@ -69,9 +126,14 @@ pub fn unique(name: &str) -> String {
 
 /// Creates a topic, by the broker's own protocol.
 pub fn create_topic(name: &str, partitions: i32) {
+    create_topic_at(address(), name, partitions);
+}
+
+/// As [`create_topic`], at some broker.
+pub fn create_topic_at(address: &str, name: &str, partitions: i32) {
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
     use rdkafka::client::DefaultClientContext;
-    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+    let admin: AdminClient<DefaultClientContext> = client_of(address).create().unwrap();
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let results = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
@@ -80,7 +142,17 @@ pub fn create_topic(name: &str, partitions: i32) {
 
 /// Writes values to partitions; `None` is a tombstone.
 pub fn produce<'a>(topic: &str, values: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>) {
-    let producer: BaseProducer = client().set("enable.idempotence", "true").create().unwrap();
+    produce_at(address(), topic, values);
+}
+
+/// As [`produce`], at some broker.
+pub fn produce_at<'a>(
+    address: &str,
+    topic: &str,
+    values: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>,
+) {
+    let producer: BaseProducer =
+        client_of(address).set("enable.idempotence", "true").create().unwrap();
     for (partition, value) in values {
         let mut record: BaseRecord<'_, str, [u8]> =
             BaseRecord::to(topic).partition(partition).key("some key");
