@@ -1,21 +1,20 @@
 //! Puts the default rule pack and its tests into the binary.
 
-use std::fmt::Write as _;
-use std::fs;
+use std::env::VarError;
 use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
-fn main() {
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=queries");
-    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo"));
-    let queries = root.join("queries");
+    let unset = |error: VarError| io::Error::other(error);
+    let queries = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(unset)?).join("queries");
     let mut rules = files_below(&queries, "sql");
     rules.retain(|path| path.parent() == Some(queries.as_path()));
     let tests = files_below(&queries.join("tests"), "jsonl");
-    let mut code = String::new();
-    list(&mut code, "EMBEDDED_RULES", &queries, &rules);
-    list(&mut code, "EMBEDDED_TESTS", &queries.join("tests"), &tests);
-    let target = PathBuf::from(std::env::var("OUT_DIR").expect("set by cargo"));
-    fs::write(target.join("embedded_pack.rs"), code).expect("OUT_DIR can be written");
+    let code = list("EMBEDDED_RULES", &queries, &rules)
+        + &list("EMBEDDED_TESTS", &queries.join("tests"), &tests);
+    let target = PathBuf::from(env::var("OUT_DIR").map_err(unset)?);
+    fs::write(target.join("embedded_pack.rs"), code)
 }
 
 /// All files with an extension below a folder, sorted.
@@ -33,11 +32,13 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-fn list(code: &mut String, name: &str, base: &Path, files: &[PathBuf]) {
-    writeln!(code, "const {name}: &[(&str, &str)] = &[").expect("a string");
-    for file in files {
-        let below = file.strip_prefix(base).expect("below").display().to_string();
-        writeln!(code, "    ({below:?}, include_str!({file:?})),").expect("a string");
-    }
-    writeln!(code, "];").expect("a string");
+fn list(name: &str, base: &Path, files: &[PathBuf]) -> String {
+    let lines: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let below = file.strip_prefix(base).unwrap_or(file).display().to_string();
+            format!("    ({below:?}, include_str!({file:?})),\n")
+        })
+        .collect();
+    format!("const {name}: &[(&str, &str)] = &[\n{}];\n", lines.concat())
 }

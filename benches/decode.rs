@@ -1,5 +1,8 @@
 //! JSON to columns, and columns in order: events a second of one thread.
 
+// `criterion_group!` makes a public function, and a benchmark may stop at the first error.
+#![allow(missing_docs, clippy::expect_used)]
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use nightlatch::event::decode::{DecodeLimits, Decoded, Decoder, Format};
 use nightlatch::order::{Order, OrderConfig};

@@ -13,6 +13,6 @@ pub mod rules;
 pub mod serve;
 pub mod simulate;
 pub mod source;
-mod window;
+pub mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

@@ -2,11 +2,13 @@
 
 mod support;
 
+use arrow::array::RecordBatch;
 use nightlatch::event::schema;
 use nightlatch::rules::{Engine, Pack, Rule, StateLimits, parse_rule, run_batch};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{events, queries, rows};
+use support::events::Event;
+use support::{arrival, events, queries, rows};
 
 const LIMITS: StateLimits = StateLimits { rows_max: usize::MAX, keys_max: usize::MAX };
 
@@ -16,35 +18,42 @@ fn cases() -> u32 {
     asked.map_or(1000, |text| text.parse().expect("NIGHTLATCH_CASES is a number"))
 }
 
-fn live(rule: &Rule, batches: &[arrow::array::RecordBatch]) -> Vec<String> {
-    let (mut engine, refused) =
-        Engine::new(vec![rule.clone()], &[], LIMITS).expect("no references");
-    assert!(refused.is_empty(), "{}\n{}", refused[0], rule.sql);
-    let mut lines = Vec::new();
+/// The rows of each rule, all rules on shared lanes.
+fn live(rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
+    let (mut engine, refused) = Engine::new(rules.to_vec(), &[], LIMITS).expect("no references");
+    assert!(refused.is_empty(), "{}", refused[0]);
+    let mut lines = vec![Vec::new(); rules.len()];
     for batch in batches {
         for matches in engine.process(batch) {
-            lines.extend(rows::lines(&matches.columns));
+            lines[matches.rule].extend(rows::lines(&matches.columns));
         }
     }
-    let stats = engine.rule_stats()[0];
-    assert_eq!(stats.errors, 0, "{}", rule.sql);
+    for (stats, rule) in engine.rule_stats().iter().zip(rules) {
+        assert_eq!(stats.errors, 0, "{}", rule.sql);
+    }
     lines
 }
 
-fn oracle(rule: &Rule, batches: &[arrow::array::RecordBatch]) -> Vec<String> {
+fn oracle(rule: &Rule, batches: &[RecordBatch]) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let table = runtime.block_on(run_batch(rule, &[], batches)).expect("the oracle runs the rule");
     rows::lines(&table)
 }
 
-fn check(text: &str, events: &[events::Event], batch_size: usize) -> Result<(), TestCaseError> {
-    let rule = parse_rule("generated.sql", "generated.sql", text).expect("front matter");
-    let live = live(&rule, &events::batches(events, batch_size));
-    let oracle = oracle(&rule, &events::batches(events, usize::MAX));
-    for (row, (live, oracle)) in live.iter().zip(&oracle).enumerate() {
-        prop_assert_eq!(live, oracle, "row {} of\n{}", row, text);
+fn rule(text: &str) -> Rule {
+    parse_rule("generated.sql", "generated.sql", text).expect("front matter")
+}
+
+fn check(texts: &[String], events: &[Event], batches: &[RecordBatch]) -> Result<(), TestCaseError> {
+    let rules: Vec<Rule> = texts.iter().map(|text| rule(text)).collect();
+    let table = events::batches(events, usize::MAX);
+    for (rule, live) in rules.iter().zip(live(&rules, batches)) {
+        let oracle = oracle(rule, &table);
+        for (row, (live, oracle)) in live.iter().zip(&oracle).enumerate() {
+            prop_assert_eq!(live, oracle, "row {} of\n{}", row, rule.sql);
+        }
+        prop_assert_eq!(live.len(), oracle.len(), "rows of\n{}", rule.sql);
     }
-    prop_assert_eq!(live.len(), oracle.len(), "rows of\n{}", text);
     Ok(())
 }
 
@@ -56,7 +65,30 @@ fn runner(cases: u32) -> TestRunner {
 fn generated_rules_equal_the_oracle() {
     let strategy = (queries::rule(), events::events(60), 1usize..20);
     runner(cases())
-        .run(&strategy, |(rule, events, size)| check(&rule, &events, size))
+        .run(&strategy, |(rule, events, size)| {
+            check(&[rule], &events, &events::batches(&events, size))
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn rules_that_share_lanes_equal_the_oracle() {
+    let rules = prop::collection::vec(queries::rule(), 2..4);
+    runner(cases().div_ceil(10))
+        .run(&(rules, events::events(40), 1usize..20), |(rules, events, size)| {
+            check(&rules, &events, &events::batches(&events, size))
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn arrival_within_the_lateness_does_not_matter() {
+    let strategy = (queries::rule(), events::events(60), arrival::arrivals(60));
+    runner(cases().div_ceil(5))
+        .run(&strategy, |(rule, events, arrivals)| {
+            let released = arrival::released(&events, &arrivals);
+            check(&[rule], &events, &released)
+        })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
@@ -64,10 +96,11 @@ fn generated_rules_equal_the_oracle() {
 fn every_rule_of_the_pack_equals_the_oracle() {
     let pack = Pack::load(None).expect("the pack is inside the binary");
     assert!(pack.refused.is_empty(), "{:?}", pack.refused);
+    assert!(!pack.rules.is_empty());
     for rule in &pack.rules {
         runner((cases() / 20).max(8))
             .run(&(events::events(200), 1usize..50), |(events, size)| {
-                check(&rule.sql, &events, size)
+                check(&[rule.sql.clone()], &events, &events::batches(&events, size))
             })
             .unwrap_or_else(|failure| panic!("{}: {failure}", rule.id));
     }
@@ -78,7 +111,7 @@ fn an_empty_table_gives_no_rows() {
     let batch = events::batch(&[], 0);
     assert_eq!(batch.schema(), schema::event_batch());
     let text = "/*\ntitle = \"t\"\nseverity = \"low\"\nentity = \"ip\"\nquiet = \"1 minute\"\nsummary = \"s\"\n*/ SELECT time, ip FROM events";
-    let rule = parse_rule("r.sql", "r.sql", text).expect("front matter");
-    assert!(live(&rule, std::slice::from_ref(&batch)).is_empty());
+    let rule = rule(text);
+    assert!(live(&[rule.clone()], std::slice::from_ref(&batch))[0].is_empty());
     assert!(oracle(&rule, &[batch]).is_empty());
 }

@@ -1,5 +1,7 @@
 //! Files in, records out: what is read, what is set aside, and what is said about it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests may stop a test
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;

@@ -185,10 +185,7 @@ fn pick(mut pack: Pack, name: &str) -> Result<Rule> {
 }
 
 fn unknown_rule(pack: &Pack, name: &str) -> Error {
-    let refused = pack.refused.iter().find(|error| {
-        let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
-        file.is_some_and(|file| Path::new(file).file_name() == Some(name.as_ref()))
-    });
+    let refused = pack.refused.iter().find(|error| is_about(error, name));
     if let Some(refused) = refused {
         return refused.clone();
     }
@@ -198,6 +195,12 @@ fn unknown_rule(pack: &Pack, name: &str) -> Error {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("`nightlatch rules list` names them all"),
     }
+}
+
+/// Whether a diagnosis stands in the file of this rule.
+fn is_about(error: &Error, name: &str) -> bool {
+    let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
+    file.is_some_and(|file| Path::new(file).file_name() == Some(name.as_ref()))
 }
 
 #[cfg(test)]

@@ -121,7 +121,8 @@ pub(super) fn first_rejections() -> impl FnMut(&Origins, &Rejection) {
             return;
         }
         let place = place_text(origins, rejection.place);
-        let message = rejection.message.replace('\n', "\n  ");
-        terminal::say(&format!("rejected: {place}: {message} ({})", rejection.reason.label()));
+        let (first, rest) = rejection.message.split_once('\n').unwrap_or((&rejection.message, ""));
+        let rest: String = rest.lines().map(|line| format!("\n  {line}")).collect();
+        terminal::say(&format!("rejected: {place}: {first} ({}){rest}", rejection.reason.label()));
     }
 }

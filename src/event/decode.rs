@@ -74,7 +74,7 @@ pub struct UnknownFields {
 }
 
 enum Parser {
-    Native(Json),
+    Native(Box<Json>),
     Sshd(Box<Sshd>),
 }
 
@@ -89,7 +89,7 @@ impl Decoder {
     /// A decoder for one run.
     pub fn new(format: Format, limits: DecodeLimits) -> Self {
         let parser = match format {
-            Format::Native => Parser::Native(Json::default()),
+            Format::Native => Parser::Native(Box::default()),
             Format::Sshd(options) => Parser::Sshd(Box::new(Sshd::new(options))),
         };
         Self { parser, builder: EventBuilder::new(), limits }

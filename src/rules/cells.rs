@@ -11,8 +11,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use crate::window::accumulator::CellKind;
-use crate::window::interner::Interner;
+use crate::window::CellKind;
+use crate::window::Interner;
 
 /// The type in which a column's cells are read and written, if the core can hold it at all.
 pub(super) fn cell_type(data_type: &DataType) -> Option<DataType> {

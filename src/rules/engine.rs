@@ -18,9 +18,9 @@ use super::program::{Mask, NodeId, NodeKind, Program, SelectionId, WindowOutput}
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
 use crate::alert::check_summary;
 use crate::event::{TimeMicros, Witness, schema};
-use crate::window::interner::Interner;
-use crate::window::lane::Lane;
-use crate::window::spec::{LaneInput, LaneLimits, LaneOutput, mask_bit};
+use crate::window::Interner;
+use crate::window::Lane;
+use crate::window::{LaneInput, LaneLimits, LaneOutput, mask_bit};
 use crate::{Error, Result, suggest};
 
 /// What one rule takes from the program.

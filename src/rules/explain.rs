@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::engine::Engine;
 use super::program::{LaneDraft, NodeKind, WindowOutput};
-use crate::window::spec::{AggregateSpec, Function};
+use crate::window::{AggregateSpec, Function};
 
 /// Bytes of a hash table's entry that is not its payload, at the usual load.
 const TABLE_OVERHEAD: usize = 4;

@@ -14,8 +14,8 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::lookup::Lookup;
 use crate::event::schema;
-use crate::window::frame::Frame;
-use crate::window::spec::{AggregateSpec, Function, LagSpec, LaneSpec};
+use crate::window::Frame;
+use crate::window::{AggregateSpec, Function, LagSpec, LaneSpec};
 
 /// Index of a [`Node`].
 pub(super) type NodeId = usize;

@@ -11,8 +11,8 @@ use super::plan::Planner;
 use super::positional::Positional;
 use super::program::{AggregateRequest, LagRequest, NodeId, SelectionId};
 use crate::event::schema;
-use crate::window::frame::Frame;
-use crate::window::spec::Function;
+use crate::window::Frame;
+use crate::window::Function;
 
 /// The rows that `lag` may go back: a key keeps so many.
 const LAG_ROWS_MAX: i64 = 64;

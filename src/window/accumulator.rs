@@ -7,7 +7,7 @@ use super::interner::Interner;
 
 /// How cells of a column compare, and what their 64 bits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum CellKind {
+pub enum CellKind {
     /// Signed integers, instants, dates, durations.
     Signed,
     /// Unsigned integers and booleans.

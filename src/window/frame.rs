@@ -7,9 +7,11 @@ use crate::event::TimeMicros;
 
 /// `RANGE BETWEEN start PRECEDING AND end PRECEDING`; an `end` of 0 is `CURRENT ROW`, peers included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Frame {
-    pub(crate) start_micros: TimeMicros,
-    pub(crate) end_micros: TimeMicros,
+pub struct Frame {
+    /// How far back the frame begins.
+    pub start_micros: TimeMicros,
+    /// How far back it ends.
+    pub end_micros: TimeMicros,
 }
 
 /// A frame's two cursors into the log. Expiry is the cursor: there are no timers and no sweeps.

@@ -16,7 +16,7 @@ const GENERATIONS: i64 = 4;
 /// attackers. Expiry is by generation: each text knows the newest generation that used it, each
 /// generation lists the texts it was the first to use; a list is walked once, when its time is over.
 #[derive(Debug)]
-pub(crate) struct Interner {
+pub struct Interner {
     table: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -36,7 +36,8 @@ struct Entry {
 }
 
 impl Interner {
-    pub(crate) fn new(horizon: TimeMicros, entries_max: usize) -> Self {
+    /// An empty set.
+    pub fn new(horizon: TimeMicros, entries_max: usize) -> Self {
         Self {
             table: HashTable::new(),
             entries: Vec::new(),
@@ -51,7 +52,7 @@ impl Interner {
     }
 
     /// Frees what was not used within the horizon before `oldest`, and files new uses under `newest`.
-    pub(crate) fn advance(&mut self, oldest: TimeMicros, newest: TimeMicros) {
+    pub fn advance(&mut self, oldest: TimeMicros, newest: TimeMicros) {
         let over = oldest.div_euclid(self.generation_micros) - GENERATIONS - 1;
         while self.lists.front().is_some_and(|(generation, _)| *generation < over) {
             if let Some((generation, ids)) = self.lists.pop_front() {
@@ -78,7 +79,7 @@ impl Interner {
     }
 
     /// The id of a text; `None` when the limit on texts is reached and this one is new.
-    pub(crate) fn intern(&mut self, text: &str) -> Option<u32> {
+    pub fn intern(&mut self, text: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(text);
         let entries = &self.entries;
         let found = self.table.find(hash, |&id| &*entries[id as usize].text == text).copied();
@@ -119,15 +120,23 @@ impl Interner {
         Some(id)
     }
 
-    pub(crate) fn text(&self, id: u32) -> &str {
+    /// The text of an id; empty for an id that was never given.
+    pub fn text(&self, id: u32) -> &str {
         self.entries.get(id as usize).map_or("", |entry| &entry.text)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Texts alive now.
+    pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    /// Whether no text is alive.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
         let lists: usize = self.lists.iter().map(|(_, ids)| ids.capacity() * 4).sum();
         self.text_bytes
             + self.entries.capacity() * size_of::<Entry>()

@@ -10,7 +10,7 @@ use crate::event::TimeMicros;
 
 /// Rows go in by batches in time order; every aggregate's value at each row comes out. Exact: equal to
 /// evaluating the window for each row over the whole table.
-pub(crate) struct Lane {
+pub struct Lane {
     limits: LaneLimits,
     slots: Slots,
     log: LaneLog,
@@ -20,7 +20,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(spec: &LaneSpec, limits: LaneLimits) -> Self {
+    /// An empty lane.
+    pub fn new(spec: &LaneSpec, limits: LaneLimits) -> Self {
         let mut links = Vec::new();
         let windows = spec.windows.iter().map(|(f, a)| Sliding::new(*f, a, &mut links)).collect();
         Self {
@@ -34,7 +35,7 @@ impl Lane {
     }
 
     /// Lets time pass: what no row at `time` or later can see is freed.
-    pub(crate) fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
+    pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
         let groups = Groups { times: &[time], ends: &[0], slots: &[] };
         for window in &mut self.windows {
             window.run(&self.log, &mut self.slots, &groups, texts, &mut Vec::new());
@@ -53,7 +54,7 @@ impl Lane {
     }
 
     /// Takes the next rows and gives every aggregate's value at each of them.
-    pub(crate) fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> LaneOutput {
+    pub fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> LaneOutput {
         let (slots, dropped) = self.admit(&mut input);
         self.log.append(&input, &slots, self.slots.capacity());
         let (times, ends) = groups_of(&input.times);
@@ -93,7 +94,7 @@ impl Lane {
 
     /// Calls `visit` with the stream row (low 32 bits) of each row that lies in the frame of `window`
     /// at log row `index` and has its key; newest first.
-    pub(crate) fn visit_frame(&self, window: usize, index: u64, visit: impl FnMut(u32)) {
+    pub fn visit_frame(&self, window: usize, index: u64, visit: impl FnMut(u32)) {
         let window = &self.windows[window];
         let time = self.log.times.get(index);
         let newest = time.saturating_sub(window.frame.end_micros);
@@ -105,23 +106,27 @@ impl Lane {
     }
 
     /// Absolute index of the next row that [`Lane::push`] will append.
-    pub(crate) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.log.times.end()
     }
 
-    pub(crate) fn n_keys(&self) -> usize {
+    /// Keys that have rows.
+    pub fn n_keys(&self) -> usize {
         self.slots.len()
     }
 
-    pub(crate) fn n_rows(&self) -> usize {
+    /// Rows in the log.
+    pub fn n_rows(&self) -> usize {
         self.log.n_rows()
     }
 
-    pub(crate) fn dropped_rows(&self) -> u64 {
+    /// Rows that a limit kept out, since the start.
+    pub fn dropped_rows(&self) -> u64 {
         self.dropped_rows
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes of state.
+    pub fn bytes(&self) -> usize {
         self.log.bytes()
             + self.slots.bytes()
             + self.windows.iter().map(Sliding::bytes).sum::<usize>()

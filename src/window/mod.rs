@@ -1,16 +1,25 @@
 //! The incremental window core: exact SQL windows over event time, row by row, in constant time a row.
 //!
-//! A [`lane::Lane`] holds all windows over one partition key. It does no I/O and reads no clock; texts
-//! are integers here (see [`interner`]), values are 64-bit cells.
+//! A [`Lane`] holds all windows over one partition key. It does no I/O and reads no clock; texts
+//! are integers here (see [`Interner`]), values are 64-bit cells.
 
-pub(crate) mod accumulator;
-pub(crate) mod frame;
-pub(crate) mod interner;
-pub(crate) mod lane;
+mod accumulator;
+mod frame;
+mod interner;
+mod lane;
 mod lane_log;
 mod links;
 mod log;
 mod recency;
 mod sliding;
 mod slots;
-pub(crate) mod spec;
+mod spec;
+
+pub use accumulator::CellKind;
+pub use frame::Frame;
+pub use interner::Interner;
+pub use lane::Lane;
+pub(crate) use spec::mask_bit;
+pub use spec::{
+    AggregateSpec, Cells, Function, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec,
+};

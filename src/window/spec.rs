@@ -6,16 +6,26 @@ use crate::event::TimeMicros;
 
 /// An aggregate function of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Function {
+pub enum Function {
+    /// `count(*)`, or of an argument that is not NULL by the mask.
     Count,
+    /// Exact `count(DISTINCT x)`.
     CountDistinct,
+    /// `sum` of 64-bit integers.
     IntegerSum,
+    /// `sum` of floats.
     FloatSum,
+    /// `avg` of floats.
     Average,
+    /// `stddev`.
     DeviationSample,
+    /// `stddev_pop`.
     DeviationPopulation,
+    /// `min`.
     Smallest(CellKind),
+    /// `max`.
     Largest(CellKind),
+    /// `first_value`.
     First,
     /// `last_value`, and `max(time)`: the newest row alone decides.
     Newest,
@@ -23,58 +33,73 @@ pub(crate) enum Function {
 
 /// One aggregate: which rows it counts and what it takes from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct AggregateSpec {
-    pub(crate) function: Function,
+pub struct AggregateSpec {
+    /// Which function.
+    pub function: Function,
     /// Index of the mask column.
-    pub(crate) mask: usize,
+    pub mask: usize,
     /// Index of the value column; unused by `count(*)`.
-    pub(crate) value: usize,
+    pub value: usize,
     /// Index of the mask that says where the value is not NULL, for functions that respect NULLs.
-    pub(crate) valid: Option<usize>,
+    pub valid: Option<usize>,
 }
 
 /// `lag(x, n)` within a horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct LagSpec {
-    pub(crate) n: usize,
-    pub(crate) horizon_micros: TimeMicros,
-    pub(crate) mask: usize,
-    pub(crate) value: usize,
-    pub(crate) valid: usize,
+pub struct LagSpec {
+    /// How many rows back.
+    pub n: usize,
+    /// How far back in time.
+    pub horizon_micros: TimeMicros,
+    /// Index of the mask column: the rows that count.
+    pub mask: usize,
+    /// Index of the value column.
+    pub value: usize,
+    /// Index of the mask that says where the value is not NULL.
+    pub valid: usize,
     /// Cell for rows that have no n-th row before them.
-    pub(crate) default: Option<u64>,
-    pub(crate) ignores_nulls: bool,
+    pub default: Option<u64>,
+    /// Whether rows whose value is NULL are passed over.
+    pub ignores_nulls: bool,
 }
 
 /// What a lane computes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LaneSpec {
-    pub(crate) n_key_columns: usize,
-    pub(crate) n_masks: usize,
-    pub(crate) n_values: usize,
+pub struct LaneSpec {
+    /// Columns of the partition key.
+    pub n_key_columns: usize,
+    /// Mask columns.
+    pub n_masks: usize,
+    /// Value columns.
+    pub n_values: usize,
     /// Each frame with its aggregates.
-    pub(crate) windows: Vec<(Frame, Vec<AggregateSpec>)>,
-    pub(crate) lags: Vec<LagSpec>,
+    pub windows: Vec<(Frame, Vec<AggregateSpec>)>,
+    /// All `lag`s.
+    pub lags: Vec<LagSpec>,
 }
 
 /// Upper bounds of a lane's state.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LaneLimits {
-    pub(crate) rows_max: usize,
-    pub(crate) keys_max: usize,
+pub struct LaneLimits {
+    /// Rows in the log.
+    pub rows_max: usize,
+    /// Keys with rows.
+    pub keys_max: usize,
 }
 
 /// The rows of one batch that concern a lane, in event-time order, each group of equal times whole.
 #[derive(Debug, Default)]
-pub(crate) struct LaneInput {
-    pub(crate) times: Vec<TimeMicros>,
+pub struct LaneInput {
+    /// Event times, ascending.
+    pub times: Vec<TimeMicros>,
     /// Number of each row in the stream, low 32 bits.
-    pub(crate) rows: Vec<u32>,
+    pub rows: Vec<u32>,
     /// `n_key_columns + 1` parts for each row, the last the bit set of NULL parts.
-    pub(crate) keys: Vec<u64>,
+    pub keys: Vec<u64>,
     /// One bit for each mask, eight masks a column.
-    pub(crate) masks: Vec<Vec<u8>>,
-    pub(crate) values: Vec<Vec<u64>>,
+    pub masks: Vec<Vec<u8>>,
+    /// Cells of each value column.
+    pub values: Vec<Vec<u64>>,
 }
 
 impl LaneInput {
@@ -109,9 +134,11 @@ pub(crate) fn mask_bit(mask: usize) -> (usize, u8) {
 
 /// A result column over the rows of a batch: cells and which of them are not NULL.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Cells {
-    pub(crate) values: Vec<u64>,
-    pub(crate) valid: Vec<bool>,
+pub struct Cells {
+    /// Cells; 0 where there is no value.
+    pub values: Vec<u64>,
+    /// Which rows have a value.
+    pub valid: Vec<bool>,
 }
 
 impl Cells {
@@ -124,9 +151,9 @@ impl Cells {
 
 /// What a lane gives back for one batch.
 #[derive(Debug, Default)]
-pub(crate) struct LaneOutput {
+pub struct LaneOutput {
     /// One for each aggregate, window by window, then one for each lag.
-    pub(crate) columns: Vec<Cells>,
+    pub columns: Vec<Cells>,
     /// Rows of the input that a limit kept out, ascending; the columns have no entry for them.
-    pub(crate) dropped: Vec<u32>,
+    pub dropped: Vec<u32>,
 }

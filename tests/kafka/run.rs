@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::broker::{self, OwnBroker};
+use crate::broker::{self, OwnBroker};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 const PARTITIONS: usize = 4;

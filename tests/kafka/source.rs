@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::support::broker;
+use crate::broker;
 use nightlatch::delivery::kafka::{RecordTopic, Topic};
 use nightlatch::event::dead_letter::RecordSink;
 use nightlatch::event::reject::{RejectReason, Rejection};

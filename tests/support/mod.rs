@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
-pub mod broker;
+pub mod arrival;
 pub mod events;
 pub mod queries;
 pub mod rows;

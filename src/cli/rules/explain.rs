@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::{Exit, Outcome, RuleSource, pick, plan, terminal};
+use crate::Error;
+use crate::cli::{Exit, Outcome, RuleSource, is_about, pick, plan, terminal};
 
 const EXAMPLES: &str = "Examples:
   nightlatch rules explain                          all rules
@@ -29,7 +30,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Outcome {
     let named: Vec<usize> =
         (0..engine.rules().len()).filter(|index| wanted(&engine.rules()[*index].id)).collect();
     if named.is_empty() {
-        return Err(refused.into());
+        let about = |error: &Error| args.rule.as_deref().is_none_or(|name| is_about(error, name));
+        return Err(refused.into_iter().filter(about).collect::<Vec<_>>().into());
     }
     let texts: Vec<String> = named.iter().map(|rule| engine.explain(*rule)).collect();
     terminal::print(&texts.join("\n"))?;

@@ -176,10 +176,8 @@ impl Consumer for Whole {
             Error::unexpected("cannot start a runtime").detail(error.to_string())
         })?;
         let found = runtime.block_on(run_batch(&self.rule, &self.tables, &self.events))?;
-        for batch in &found {
-            self.found += batch.num_rows() as u64;
-            self.rows.write(batch)?;
-        }
+        self.found += found.num_rows() as u64;
+        self.rows.write(&found)?;
         self.rows.finish()
     }
 
