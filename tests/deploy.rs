@@ -1,0 +1,211 @@
+//! What ships beside the program: images, compose file, dashboards. They are checked as text,
+//! because a test machine need not have a container engine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nightlatch::serve::Metrics;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The values of a key's lines, `key: value`, without quotes.
+fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| {
+        let rest = line.trim().strip_prefix(key)?.strip_prefix(':')?;
+        Some(rest.trim().trim_matches('"'))
+    })
+}
+
+/// The items of every list under a key, `- item`, without quotes.
+fn items<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let (mut found, mut inside) = (Vec::new(), false);
+    for line in text.lines().map(str::trim) {
+        match line.strip_prefix("- ") {
+            Some(item) if inside => found.push(item.trim_matches('"')),
+            _ => inside = line.strip_suffix(':') == Some(key),
+        }
+    }
+    found
+}
+
+fn is_pinned(image: &str) -> bool {
+    let (_, tag) = image.rsplit_once(':').unwrap_or((image, ""));
+    let version = tag.trim_start_matches('v');
+    // Two numbers at least: "3" and "latest" move.
+    version.starts_with(|c: char| c.is_ascii_digit()) && version.contains('.')
+}
+
+#[test]
+fn every_image_is_pinned_to_a_version() {
+    let compose = read("docker-compose.yml");
+    let dockerfile = read("Dockerfile");
+    let from = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM "));
+    let from = from.filter_map(|rest| rest.split(' ').next());
+    let images: Vec<&str> = values(&compose, "image").chain(from).collect();
+    assert!(images.len() >= 7, "{images:?}");
+    let loose: Vec<_> = images.into_iter().filter(|image| !is_pinned(image)).collect();
+    assert!(loose.is_empty(), "not pinned: {loose:?}");
+}
+
+#[test]
+fn every_port_is_published_on_loopback_alone() {
+    let compose = read("docker-compose.yml");
+    let ports = items(&compose, "ports");
+    assert_eq!(ports.len(), 4, "{ports:?}");
+    assert!(ports.iter().all(|port| port.starts_with("127.0.0.1:")), "{ports:?}");
+}
+
+#[test]
+fn every_mounted_file_is_there_and_every_volume_is_declared() {
+    let compose = read("docker-compose.yml");
+    let mounts = items(&compose, "volumes");
+    assert!(mounts.len() >= 6, "{mounts:?}");
+    for mount in mounts {
+        let source = mount.split(':').next().unwrap_or_default();
+        if source.starts_with("./") {
+            assert!(root().join(source).exists(), "{source} is mounted and not there");
+        } else {
+            let declared = compose.lines().any(|line| line == format!("  {source}:"));
+            assert!(declared, "volume {source} is not declared");
+        }
+    }
+}
+
+#[test]
+fn what_the_image_copies_is_let_through_to_it() {
+    let ignore = read(".dockerignore");
+    let through: BTreeSet<&str> =
+        ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for needed in ["Cargo.toml", "Cargo.lock", "build.rs", "LICENSE", "src", "queries", "benches"] {
+        assert!(through.contains(needed), "{needed} does not reach the image's build");
+        assert!(root().join(needed).exists(), "{needed} is not there");
+    }
+    let dockerfile = read("Dockerfile");
+    assert!(dockerfile.lines().any(|line| line.starts_with("USER 64100")), "runs as root");
+    assert!(dockerfile.lines().any(|line| line.starts_with("ENTRYPOINT [")), "no exec form");
+}
+
+#[test]
+fn the_configuration_of_the_compose_file_is_sound() {
+    let config = nightlatch::config::load(&root().join("deploy/nightlatch.toml"));
+    let config = config.unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let compose = read("docker-compose.yml");
+    let host = config.kafka.brokers.split(':').next().unwrap_or_default();
+    assert!(compose.contains(&format!("\n  {host}:\n")), "no service {host}");
+    let topics = compose.lines().find_map(|line| line.trim().strip_prefix("for topic in "));
+    let topics: BTreeSet<&str> = topics.unwrap().trim_end_matches("; do").split(' ').collect();
+    let own = [&config.alerts.topic, &config.dead_letter.topic, &config.late.topic];
+    for topic in config.kafka.topics.iter().chain(own.into_iter().flatten()) {
+        assert!(topics.contains(topic.as_str()), "nobody makes the topic {topic}");
+    }
+}
+
+fn dashboards() -> Vec<(PathBuf, Value)> {
+    let files = fs::read_dir(root().join("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let json = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, json)
+        })
+        .collect()
+}
+
+fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row")
+}
+
+fn queries(panel: &Value) -> impl Iterator<Item = &str> {
+    panel["targets"].as_array().unwrap().iter().map(|target| target["expr"].as_str().unwrap())
+}
+
+#[test]
+fn dashboards_are_whole_and_portable() {
+    let dashboards = dashboards();
+    let uids: BTreeSet<&str> = dashboards.iter().map(|(_, d)| d["uid"].as_str().unwrap()).collect();
+    assert!(!dashboards.is_empty() && uids.len() == dashboards.len(), "{uids:?}");
+    for (path, dashboard) in &dashboards {
+        let name = path.display();
+        assert!(dashboard["id"].is_null(), "{name}: an id belongs to one installation");
+        assert_eq!(dashboard["editable"], false, "{name}");
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let names: Vec<&str> = variables.iter().map(|v| v["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["datasource", "job", "instance"], "{name}");
+        let mut ids = BTreeSet::new();
+        for panel in panels(dashboard) {
+            let title = panel["title"].as_str().unwrap();
+            assert!(!title.is_empty(), "{name}: a panel without a title");
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{name}: two panels with one id");
+            let described = panel["description"].as_str().is_some_and(|text| text.len() > 10);
+            assert!(described, "{name}: {title} has no description");
+            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str();
+            assert!(unit.is_some_and(|unit| !unit.is_empty()), "{name}: {title} has no unit");
+            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{name}: {title}");
+            assert!(queries(panel).next().is_some(), "{name}: {title} asks nothing");
+        }
+        assert!(!ids.is_empty());
+    }
+}
+
+/// Names that Prometheus gets to see: each family that `/metrics` declares.
+fn exported() -> BTreeSet<String> {
+    let metrics = Metrics::new().unwrap();
+    let text = metrics.text();
+    let mut names = BTreeSet::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        names.insert(line.split(' ').next().unwrap().to_owned());
+    }
+    // Families whose labels are known later show themselves with their first series only; the
+    // names are taken from the source, where each is written once.
+    let source = read("src/serve/metrics.rs");
+    for text in source.split('"').skip(1).step_by(2) {
+        let is_name =
+            text.chars().all(|c| c.is_ascii_lowercase() || c == '_') && text.contains('_');
+        if is_name {
+            let name = text.strip_prefix("nightlatch_").unwrap_or(text);
+            names.insert(format!("nightlatch_{name}"));
+        }
+    }
+    names
+}
+
+fn metric_names(query: &str) -> impl Iterator<Item = &str> {
+    query
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("nightlatch_"))
+}
+
+#[test]
+fn dashboards_ask_for_metrics_that_are_exported_and_in_a_sound_way() {
+    let exported = exported();
+    for (path, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            let title = &panel["title"];
+            for query in queries(panel) {
+                let place = format!("{}: {title}: {query}", path.display());
+                assert_eq!(query.matches('(').count(), query.matches(')').count(), "{place}");
+                assert!(metric_names(query).next().is_some(), "{place}");
+                for name in metric_names(query) {
+                    assert!(exported.contains(name), "{place}: nobody exports {name}");
+                    let rated = query.contains(&format!("rate({name}"))
+                        || query.contains(&format!("increase({name}"));
+                    assert_eq!(rated, name.ends_with("_total"), "{place}: counters are rated");
+                    let filtered = format!("{name}{{job=~\"$job\", instance=~\"$instance\"");
+                    assert!(query.contains(&filtered), "{place}: {name} of which instance?");
+                }
+                let windows = query.matches('[').count();
+                assert_eq!(windows, query.matches("[$__rate_interval]").count(), "{place}");
+            }
+        }
+    }
+}

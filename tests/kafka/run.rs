@@ -1,0 +1,296 @@
+//! `nightlatch run` as a user starts it: the program, a configuration file, a broker.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::broker::{self, OwnBroker};
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+const PARTITIONS: usize = 4;
+
+fn nightlatch() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_nightlatch"))
+}
+
+/// A running program, its log, and the address that it serves.
+struct Run {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Run {
+    fn start(config: &Path) -> Self {
+        let mut child = nightlatch()
+            .args(["run", "--config"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, log }
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the condition holds; the program must live on meanwhile.
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let started = Instant::now();
+        while !holds(self) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the program ended with {ended:?}\n{}", self.log());
+            assert!(started.elapsed() < TIMEOUT, "{what} did not come about\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Status and body of a page; `None` while nobody listens.
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let log = self.log();
+        let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+        let mut stream = TcpStream::connect(address).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// The sum of a metric's series.
+    fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics")?;
+        let lines = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        });
+        Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// Asks it to stop, as a service manager does, and gives the exit code.
+    fn terminate(&mut self) -> Option<i32> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < TIMEOUT, "it does not stop\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes a configuration, with what every test needs and what this one adds to `[kafka]` and below.
+fn configuration(folder: &Path, brokers: &str, topic: &str, rest: &str) -> PathBuf {
+    let path = folder.join("nightlatch.toml");
+    let group = broker::unique("group");
+    let text = format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n\n[order]\nidle_after = \"2 seconds\"\n\
+         idle_release = \"3 seconds\"\n\n[kafka]\nbrokers = \"{brokers}\"\ngroup = \"{group}\"\n\
+         topics = [\"{topic}\"]\n{rest}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The example log, and after it one quiet event for each partition, days later: with them every
+/// episode ends, so that the whole life of every alert is compared.
+fn log_with_an_end() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ring-2019.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert!(lines.len() >= 1000);
+    for number in 0..PARTITIONS {
+        lines.push(format!(
+            r#"{{"time":"2019-12-01T00:00:0{number}Z","action":"logout","account":"end.{number}"}}"#
+        ));
+    }
+    lines
+}
+
+fn replay(lines: &[String], folder: &Path) -> Vec<Value> {
+    let log = folder.join("log.jsonl");
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let output = nightlatch().args(["replay", "--json", "--quiet"]).arg(&log).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    alerts(&output.stdout)
+}
+
+/// Alerts of JSON Lines, without where the evidence points.
+fn alerts(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    // A line that is not whole yet is left for the next look.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| without_places(serde_json::from_str(line).unwrap())).collect()
+}
+
+fn without_places(mut alert: Value) -> Value {
+    for event in alert["evidence"].as_array_mut().unwrap() {
+        let event = event.as_object_mut().unwrap();
+        let known = event.len();
+        for key in ["file", "line", "topic", "partition", "offset"] {
+            event.remove(key);
+        }
+        assert!(event.len() < known, "evidence without a place");
+    }
+    alert
+}
+
+#[test]
+fn a_topic_gives_exactly_the_alerts_that_a_replay_of_the_file_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = log_with_an_end();
+    let expected = replay(&lines, folder.path());
+    assert!(expected.len() >= 20, "the example holds few alerts: {}", expected.len());
+    assert!(expected.iter().any(|alert| alert["status"] == "closed"));
+
+    let (topic, alert_topic) = (broker::unique("events"), broker::unique("alerts"));
+    broker::create_topic(&topic, PARTITIONS as i32);
+    broker::create_topic(&alert_topic, 2);
+    let records = lines.iter().enumerate();
+    broker::produce(
+        &topic,
+        records.map(|(n, line)| ((n % PARTITIONS) as i32, Some(line.as_bytes()))),
+    );
+    let file = folder.path().join("alerts.jsonl");
+    let rest = format!(
+        "[alerts]\nstdout = false\nfile = \"{}\"\ntopic = \"{alert_topic}\"",
+        file.display()
+    );
+    let mut run = Run::start(&configuration(folder.path(), broker::address(), &topic, &rest));
+    let found = || std::fs::read(&file).map_or(Vec::new(), |bytes| alerts(&bytes));
+    run.until("every alert", |_| found().len() >= expected.len());
+
+    assert_eq!(run.get("/-/healthy").unwrap().0, 200);
+    assert_eq!(run.get("/-/ready").unwrap().0, 200);
+    run.until("a lag of 0", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));
+    assert_eq!(run.metric("nightlatch_events_total"), Some(lines.len() as f64));
+    assert_eq!(run.metric("nightlatch_events_late_total"), Some(0.0));
+    assert_eq!(run.metric("nightlatch_kafka_connected"), Some(1.0));
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+
+    let found = found();
+    for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found, expected, "alert {number} differs");
+    }
+    assert_eq!(found.len(), expected.len());
+
+    // The topic holds the same bytes as the file, all revisions of an entity in one partition.
+    let read = broker::read_all(&alert_topic);
+    let mut lines: Vec<String> =
+        read.iter().map(|r| String::from_utf8(r.value.clone()).unwrap()).collect();
+    let written = std::fs::read_to_string(&file).unwrap();
+    let mut written: Vec<&str> = written.lines().collect();
+    lines.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(lines, written);
+    for record in &read {
+        let alert: Value = serde_json::from_slice(&record.value).unwrap();
+        assert_eq!(record.key.as_deref(), alert["entity"].as_str());
+        let same = read.iter().filter(|other| other.key == record.key);
+        assert!(same.clone().all(|other| other.partition == record.partition));
+    }
+}
+
+#[test]
+fn poison_goes_to_the_dead_letters_and_the_stream_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (topic, dead) = (broker::unique("events"), broker::unique("dead-letters"));
+    broker::create_topic(&topic, 1);
+    broker::create_topic(&dead, 1);
+    let good = br#"{"time":"2026-01-01T00:00:00Z","action":"login","account":"anna"}"#;
+    let poison: [(&[u8], &str); 4] = [
+        (b"no json", "invalid_json"),
+        (b"{\"account\":\"\xff\"}", "invalid_utf8"),
+        (b"[1]", "not_an_object"),
+        (b"{\"time\":\"2026-01-01T00:00:00Z\",\"action\":\"login\"}", "missing_field"),
+    ];
+    let records = poison.iter().map(|(value, _)| (0, Some(*value)));
+    broker::produce(&topic, records.chain([(0, None), (0, Some(&good[..]))]));
+    let rest = format!("[dead_letter]\ntopic = \"{dead}\"");
+    let mut run = Run::start(&configuration(folder.path(), broker::address(), &topic, &rest));
+    run.until("the good event", |run| run.metric("nightlatch_events_total") == Some(1.0));
+    run.until("the dead letters", |run| {
+        run.metric("nightlatch_dead_letters_total") == Some(poison.len() as f64)
+    });
+    assert_eq!(run.metric("nightlatch_events_rejected_total"), Some(poison.len() as f64));
+    assert_eq!(run.metric("nightlatch_kafka_tombstones_dropped_total"), Some(1.0));
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+    let read = broker::read_all(&dead);
+    assert_eq!(read.len(), poison.len());
+    for (offset, (record, (value, reason))) in read.iter().zip(poison).enumerate() {
+        assert_eq!(record.value, value, "the bytes are the record's own");
+        let header = |name: &str| record.headers[&format!("nightlatch.error.{name}")].clone();
+        assert_eq!(header("reason"), reason);
+        assert!(!header("detail").is_empty());
+        assert_eq!((header("topic"), header("partition")), (topic.clone(), "0".to_owned()));
+        assert_eq!(header("offset"), offset.to_string());
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there_at_the_start_ends_the_program_with_69() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "127.0.0.1:1", "events", "patience = \"1 second\"");
+    let started = Instant::now();
+    let output = nightlatch().args(["run", "--config"]).arg(&config).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{log}");
+    assert!(started.elapsed() < Duration::from_secs(20), "patience of 1 s took too long");
+    assert!(log.contains("no Kafka broker answers at 127.0.0.1:1"), "{log}");
+    assert!(log.contains("hint: start the broker"), "{log}");
+}
+
+#[test]
+fn a_broker_that_goes_away_later_is_waited_for_and_nothing_is_lost() {
+    let broker = OwnBroker::start();
+    let folder = tempfile::tempdir().unwrap();
+    broker::create_topic_at(&broker.address, "events", 1);
+    let event = |second: usize| {
+        format!(r#"{{"time":"2026-01-01T00:00:{second:02}Z","action":"login","account":"anna"}}"#)
+    };
+    let produce = |seconds: std::ops::Range<usize>| {
+        let lines: Vec<String> = seconds.map(event).collect();
+        let records = lines.iter().map(|line| (0, Some(line.as_bytes())));
+        broker::produce_at(&broker.address, "events", records);
+    };
+    produce(0..10);
+    // The library notices a silent broker by its own time-outs, which are long by default.
+    let rest = "[kafka.librdkafka]\n\"socket.timeout.ms\" = \"2000\"\n\
+                \"reconnect.backoff.max.ms\" = \"500\"";
+    let mut run = Run::start(&configuration(folder.path(), &broker.address, "events", rest));
+    run.until("the first events", |run| run.metric("nightlatch_events_total") == Some(10.0));
+    broker.pause();
+    run.until("the outage", |run| run.metric("nightlatch_kafka_connected") == Some(0.0));
+    run.until("a word about it", |run| run.log().contains("no Kafka broker answers"));
+    assert_eq!(run.get("/-/healthy").unwrap().0, 200, "a restart would not help");
+    broker.resume();
+    run.until("the broker's return", |run| run.metric("nightlatch_kafka_connected") == Some(1.0));
+    produce(10..20);
+    run.until("the other events", |run| run.metric("nightlatch_events_total") == Some(20.0));
+    assert!(run.log().contains("Kafka is back"), "{}", run.log());
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+}
