@@ -37,9 +37,8 @@ pub(super) struct RulePlan {
 /// A lane with what is known of the last batch.
 struct RunningLane {
     lane: Lane,
-    /// Rows of the batch that are in the log, ascending, and the log's index of the first.
+    /// Rows of the batch that the lane took in, ascending.
     positions: Vec<u32>,
-    first_index: u64,
     /// The node of each result column.
     outputs: Vec<Option<NodeId>>,
 }
@@ -58,7 +57,6 @@ pub struct Engine {
     /// One interner for each node; those of columns that are no text stay empty.
     texts: Vec<Interner>,
     history: History,
-    history_micros: TimeMicros,
     stats: Vec<RuleStats>,
     refused_texts: u64,
 }
@@ -78,9 +76,12 @@ impl Engine {
         let mut sound = Vec::new();
         for rule in rules {
             // Planned apart first: a refused rule must leave nothing behind in the shared program.
-            match plan_rule(&rule, &mut Program::default(), &context) {
-                Ok(_) => sound.push(rule),
-                Err(refusal) => refused.push(refusal.into_error(&rule)),
+            let trial = || plan_rule(&rule, &mut Program::default(), &context);
+            // The planner is known to panic on odd queries: that must stop one rule only.
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(trial)) {
+                Ok(Ok(_)) => sound.push(rule),
+                Ok(Err(refusal)) => refused.push(refusal.into_error(&rule)),
+                Err(_) => refused.push(refuse("the planner broke down on it").into_error(&rule)),
             }
         }
         let mut program = Program::default();
@@ -109,7 +110,6 @@ impl Engine {
             .map(|lane| RunningLane {
                 lane: Lane::new(&program.lane_spec(lane), lane_limits),
                 positions: Vec::new(),
-                first_index: 0,
                 outputs: output_nodes(&program, lane),
             })
             .collect();
@@ -117,12 +117,9 @@ impl Engine {
         order.sort_by_key(|lane| program.lanes[*lane].stage);
         let horizons = text_horizons(&program);
         let texts = horizons.iter().map(|h| Interner::new(*h, limits.keys_max)).collect();
-        let logged = program.lanes.iter().flat_map(|lane| &lane.windows);
-        let history_micros = logged.map(|(frame, _)| frame.start_micros).max().unwrap_or(0);
         Self {
             stats: vec![RuleStats::default(); rules.len()],
             history: History::default(),
-            history_micros,
             refused_texts: 0,
             rules,
             plans,
@@ -154,20 +151,27 @@ impl Engine {
             running.lane.advance(oldest, &self.texts);
         }
         self.texts.iter_mut().for_each(|texts| texts.advance(oldest, newest));
-        self.history.trim(oldest.saturating_sub(self.history_micros));
+        self.trim_history();
         let program = std::mem::take(&mut self.program);
         let mut evaluation = Evaluation::new(&program, batch);
         let mut cells = CellCache::default();
         for position in 0..self.order.len() {
             self.run_lane(self.order[position], times, &program, &mut evaluation, &mut cells);
         }
-        self.history.push(batch, newest);
+        self.history.push(batch);
         let matches = self.matches(&mut evaluation, batch.num_rows());
         let failures = std::mem::take(&mut evaluation.failures);
         drop(evaluation);
         self.program = program;
         self.count_failures(&failures);
         matches
+    }
+
+    /// Keeps the witnesses of the rows that some lane's log still holds.
+    fn trim_history(&mut self) {
+        let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_row());
+        let oldest = oldest.map(|low| self.history.row_number(low)).min();
+        self.history.trim(oldest.unwrap_or(self.history.next_row()));
     }
 
     fn run_lane(
@@ -194,7 +198,6 @@ impl Engine {
             input.values.push(positions.iter().map(|row| values[*row as usize]).collect());
         }
         let running = &mut self.lanes[index];
-        running.first_index = running.lane.end();
         let output = running.lane.push(input, &self.texts);
         remove_dropped(&mut positions, &output);
         running.positions = positions;
@@ -258,8 +261,7 @@ impl Engine {
         for &(lane, window) in &self.plans[rule].windows {
             let running = &self.lanes[lane];
             let Ok(position) = running.positions.binary_search(&row) else { continue };
-            let index = running.first_index + position as u64;
-            running.lane.visit_frame(window, index, |low| {
+            running.lane.visit_frame(window, position, |low| {
                 rows.insert(self.history.row_number(low));
             });
         }

@@ -116,8 +116,17 @@ fn frame_text(draft: &LaneDraft, output: WindowOutput) -> String {
     }
 }
 
+/// In the largest unit that divides it: what the rule's author is likely to have written.
 fn duration(micros: i64) -> String {
-    humantime::format_duration(std::time::Duration::from_micros(micros.unsigned_abs())).to_string()
+    let units = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "min"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+    ];
+    let whole = units.iter().find(|(unit, _)| micros % unit == 0 && micros != 0);
+    whole.map_or(format!("{micros} us"), |(unit, name)| format!("{} {name}", micros / unit))
 }
 
 /// Bytes of a lane for each event in its longest window, and for each key.

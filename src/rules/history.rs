@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
 
-use crate::event::{TimeMicros, Witness, WitnessColumns};
+use crate::event::{Witness, WitnessColumns};
 
 /// Batches of witnesses, oldest first.
 #[derive(Default)]
@@ -16,7 +16,8 @@ pub(super) struct History {
 
 struct Batch {
     first_row: u64,
-    newest_time: TimeMicros,
+    /// One behind its last row.
+    end_row: u64,
     columns: WitnessColumns,
 }
 
@@ -26,15 +27,15 @@ impl History {
         self.next_row
     }
 
-    pub(super) fn push(&mut self, batch: &RecordBatch, newest_time: TimeMicros) {
-        let columns = WitnessColumns::of(batch);
-        self.batches.push_back(Batch { first_row: self.next_row, newest_time, columns });
+    pub(super) fn push(&mut self, batch: &RecordBatch) {
+        let (first_row, columns) = (self.next_row, WitnessColumns::of(batch));
         self.next_row += batch.num_rows() as u64;
+        self.batches.push_back(Batch { first_row, end_row: self.next_row, columns });
     }
 
-    /// Forgets batches that hold only rows older than `oldest`.
-    pub(super) fn trim(&mut self, oldest: TimeMicros) {
-        while self.batches.front().is_some_and(|batch| batch.newest_time < oldest) {
+    /// Forgets batches whose rows all come before the row with this number.
+    pub(super) fn trim(&mut self, oldest_row: u64) {
+        while self.batches.front().is_some_and(|batch| batch.end_row <= oldest_row) {
             self.batches.pop_front();
         }
     }

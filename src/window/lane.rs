@@ -5,7 +5,7 @@ use super::lane_log::LaneLog;
 use super::recency::Lag;
 use super::sliding::{Groups, Sliding};
 use super::slots::{NO_SLOT, Slots};
-use super::spec::{Cells, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec};
+use super::spec::{Cells, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec, mask_bit};
 use crate::event::TimeMicros;
 
 /// Rows go in by batches in time order; every aggregate's value at each row comes out. Exact: equal to
@@ -16,6 +16,12 @@ pub struct Lane {
     log: LaneLog,
     windows: Vec<Sliding>,
     lags: Vec<(LagSpec, Lag)>,
+    /// For each mask column the bits that an aggregate counts by.
+    counting_bits: Vec<u8>,
+    /// Key and time of each row of the last batch.
+    batch: Vec<(u32, TimeMicros)>,
+    /// Slots of rows that no aggregate counts: they live until the next batch.
+    visitors: Vec<u32>,
     dropped_rows: u64,
 }
 
@@ -30,12 +36,16 @@ impl Lane {
             log: LaneLog::new(spec.n_masks, spec.n_values, links),
             windows,
             lags: spec.lags.iter().map(|lag| (*lag, Lag::new(lag.n))).collect(),
+            counting_bits: counting_bits(spec),
+            batch: Vec::new(),
+            visitors: Vec::new(),
             dropped_rows: 0,
         }
     }
 
     /// Lets time pass: what no row at `time` or later can see is freed.
     pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
+        self.visitors.drain(..).for_each(|slot| self.slots.release(slot));
         let groups = Groups { times: &[time], ends: &[0], slots: &[] };
         for window in &mut self.windows {
             window.run(&self.log, &mut self.slots, &groups, texts, &mut Vec::new());
@@ -56,7 +66,7 @@ impl Lane {
     /// Takes the next rows and gives every aggregate's value at each of them.
     pub fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> LaneOutput {
         let (slots, dropped) = self.admit(&mut input);
-        self.log.append(&input, &slots, self.slots.capacity());
+        let logged = self.log_rows(&input, &slots);
         let (times, ends) = groups_of(&input.times);
         let groups = Groups { times: &times, ends: &ends, slots: &slots };
         let mut columns = Vec::new();
@@ -66,23 +76,26 @@ impl Lane {
         for (spec, lag) in &mut self.lags {
             columns.push(run_lag(spec, lag, &input, &slots, &mut self.slots));
         }
+        self.batch.clear();
+        self.batch.extend(slots.iter().copied().zip(input.times));
+        self.visitors.extend(slots.iter().zip(logged).filter(|(_, l)| !l).map(|(slot, _)| *slot));
         LaneOutput { columns, dropped }
     }
 
     /// Finds each row's slot; rows beyond a limit are taken out of the input.
     fn admit(&mut self, input: &mut LaneInput) -> (Vec<u32>, Vec<u32>) {
         let width = self.slots.width();
-        let room = self.limits.rows_max.saturating_sub(self.log.n_rows());
+        let mut room = self.limits.rows_max.saturating_sub(self.log.n_rows());
         let mut slots = Vec::with_capacity(input.times.len());
         let mut dropped = Vec::new();
         for (row, key) in input.keys.chunks_exact(width).enumerate() {
-            let has_room = slots.len() < room;
-            let slot = if has_room { self.slots.find_or_insert(key) } else { NO_SLOT };
+            let slot = if room > 0 { self.slots.find_or_insert(key) } else { NO_SLOT };
             if slot == NO_SLOT {
                 dropped.push(row as u32);
             } else {
                 self.slots.retain(slot);
                 slots.push(slot);
+                room -= usize::from(self.counts(input, row));
             }
         }
         if !dropped.is_empty() {
@@ -92,22 +105,39 @@ impl Lane {
         (slots, dropped)
     }
 
+    /// Whether any aggregate counts the row; if none does, the log need not hold it.
+    fn counts(&self, input: &LaneInput, row: usize) -> bool {
+        self.counting_bits.iter().zip(&input.masks).any(|(bits, column)| column[row] & bits != 0)
+    }
+
+    /// Appends the rows that count; says which.
+    fn log_rows(&mut self, input: &LaneInput, slots: &[u32]) -> Vec<bool> {
+        let logged: Vec<bool> = (0..slots.len()).map(|row| self.counts(input, row)).collect();
+        let n_slots = self.slots.capacity();
+        if logged.iter().all(|logged| *logged) {
+            self.log.append(input, slots, n_slots);
+        } else {
+            let (input, slots) = input.filtered(slots, &logged);
+            self.log.append(&input, &slots, n_slots);
+        }
+        logged
+    }
+
     /// Calls `visit` with the stream row (low 32 bits) of each row that lies in the frame of `window`
-    /// at log row `index` and has its key; newest first.
-    pub fn visit_frame(&self, window: usize, index: u64, visit: impl FnMut(u32)) {
-        let window = &self.windows[window];
-        let time = self.log.times.get(index);
+    /// at row `row` of the last batch and has its key; newest first. Dropped rows do not count in `row`.
+    pub fn visit_frame(&self, window: usize, row: usize, visit: impl FnMut(u32)) {
+        let (window, (slot, time)) = (&self.windows[window], self.batch[row]);
         let newest = time.saturating_sub(window.frame.end_micros);
         let oldest = time.saturating_sub(window.frame.start_micros);
         let masks = window.logged_masks();
         if !masks.is_empty() {
-            self.log.visit_key(index, (oldest, newest), &masks, visit);
+            self.log.visit_key(slot, (oldest, newest), &masks, visit);
         }
     }
 
-    /// Absolute index of the next row that [`Lane::push`] will append.
-    pub fn end(&self) -> u64 {
-        self.log.times.end()
+    /// Stream row (low 32 bits) of the oldest row in the log.
+    pub fn oldest_row(&self) -> Option<u32> {
+        (self.log.n_rows() > 0).then(|| self.log.rows.get(self.log.head))
     }
 
     /// Keys that have rows.
@@ -132,6 +162,15 @@ impl Lane {
             + self.windows.iter().map(Sliding::bytes).sum::<usize>()
             + self.lags.iter().map(|(_, lag)| lag.bytes()).sum::<usize>()
     }
+}
+
+fn counting_bits(spec: &LaneSpec) -> Vec<u8> {
+    let mut bits = vec![0; spec.n_masks.div_ceil(8)];
+    for aggregate in spec.windows.iter().flat_map(|(_, aggregates)| aggregates) {
+        let (column, bit) = mask_bit(aggregate.mask);
+        bits[column] |= bit;
+    }
+    bits
 }
 
 fn run_lag(

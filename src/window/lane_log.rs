@@ -100,22 +100,22 @@ impl LaneLog {
         self.links.iter_mut().for_each(|(_, _, links)| links.trim(tail));
     }
 
-    /// Calls `visit` with each row of the key of `index` whose time is within `oldest..=newest` and
-    /// that is in one of `masks`; newest first, peers of the row included.
+    /// Calls `visit` with each row of a key whose time is within `oldest..=newest` and that is in one
+    /// of `masks`; newest first.
     pub(crate) fn visit_key(
         &self,
-        index: u64,
+        slot: u32,
         (oldest, newest): (TimeMicros, TimeMicros),
         masks: &[usize],
         mut visit: impl FnMut(u32),
     ) {
-        let mut at = self.newest[self.slots.get(index) as usize];
-        while self.times.get(at) >= oldest {
+        let mut at = self.newest.get(slot as usize).copied().unwrap_or(u64::MAX);
+        while at != u64::MAX && at >= self.head && self.times.get(at) >= oldest {
             if self.times.get(at) <= newest && masks.iter().any(|mask| self.has(*mask, at)) {
                 visit(self.rows.get(at));
             }
             let distance = u64::from(self.previous.get(at));
-            if distance == 0 || at - distance < self.head {
+            if distance == 0 || distance > at {
                 break;
             }
             at -= distance;

@@ -108,6 +108,18 @@ impl LaneInput {
         self.masks[column][row] & bit != 0
     }
 
+    /// The rows that `keep` names, for the log: all columns but the keys.
+    pub(crate) fn filtered(&self, slots: &[u32], keep: &[bool]) -> (Self, Vec<u32>) {
+        let input = Self {
+            times: kept(&self.times, keep),
+            rows: kept(&self.rows, keep),
+            keys: Vec::new(),
+            masks: self.masks.iter().map(|column| kept(column, keep)).collect(),
+            values: self.values.iter().map(|column| kept(column, keep)).collect(),
+        };
+        (input, kept(slots, keep))
+    }
+
     pub(crate) fn remove_rows(&mut self, dropped: &[u32], key_width: usize) {
         let mut keep = vec![true; self.times.len()];
         dropped.iter().for_each(|row| keep[*row as usize] = false);
@@ -117,6 +129,10 @@ impl LaneInput {
         self.masks.iter_mut().for_each(|column| retain_rows(column, &keep, 1));
         self.values.iter_mut().for_each(|column| retain_rows(column, &keep, 1));
     }
+}
+
+fn kept<T: Copy>(column: &[T], keep: &[bool]) -> Vec<T> {
+    column.iter().zip(keep).filter(|(_, keep)| **keep).map(|(value, _)| *value).collect()
 }
 
 fn retain_rows<T>(column: &mut Vec<T>, keep: &[bool], width: usize) {
