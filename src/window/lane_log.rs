@@ -48,13 +48,9 @@ impl LaneLog {
         self.slots.extend(slots);
         self.rows.extend(&input.rows);
         self.newest.resize(n_slots, u64::MAX);
-        for (index, &slot) in (first..).zip(slots) {
-            let newest = &mut self.newest[slot as usize];
-            let is_live = *newest >= self.head && *newest < index;
-            let distance = if is_live { index - *newest } else { 0 };
-            self.previous.extend(&[u32::try_from(distance).unwrap_or(0)]);
-            *newest = index;
-        }
+        let distances: Vec<u32> =
+            (first..).zip(slots).map(|(index, slot)| self.link(index, *slot)).collect();
+        self.previous.extend(&distances);
         for (log, column) in self.masks.iter_mut().zip(&input.masks) {
             log.extend(column);
         }
@@ -67,6 +63,13 @@ impl LaneLog {
             let (column, bit) = mask_bit(*mask);
             links.append(rows, first, input.masks[column].iter().map(|bits| bits & bit != 0));
         }
+    }
+
+    /// Notes the newest row of a key; gives the distance to the one before it.
+    fn link(&mut self, index: u64, slot: u32) -> u32 {
+        let newest = std::mem::replace(&mut self.newest[slot as usize], index);
+        let is_live = newest >= self.head && newest < index;
+        if is_live { u32::try_from(index - newest).unwrap_or(0) } else { 0 }
     }
 
     #[inline]

@@ -63,11 +63,10 @@ impl Links {
         first: u64,
         mask: impl Iterator<Item = bool>,
     ) {
-        for (index, counts) in (first..).zip(mask) {
-            let distance = if counts { self.link(rows, index) } else { 0 };
-            self.previous.extend(&[distance]);
-            self.next.extend(&[0]);
-        }
+        self.next.extend(&vec![0; (rows.slots.end() - first) as usize]);
+        let link = |(index, counts)| if counts { self.link(rows, index) } else { 0 };
+        let distances: Vec<u32> = (first..).zip(mask).map(link).collect();
+        self.previous.extend(&distances);
     }
 
     fn link(&mut self, rows: Identity<'_>, index: u64) -> u32 {

@@ -12,7 +12,7 @@ const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 #[derive(Debug)]
 pub(crate) struct Log<T> {
     chunks: VecDeque<Box<[T; CHUNK_ROWS]>>,
-    /// Absolute index of the first row of the first chunk; a multiple of the chunk size.
+    /// Absolute index of the first row of the first chunk.
     base: u64,
     /// Absolute index one behind the newest row.
     end: u64,
@@ -72,6 +72,10 @@ impl<T: Copy + Default> Log<T> {
 
     /// Frees the chunks that hold only rows below `index`.
     pub(crate) fn trim(&mut self, index: u64) {
+        if index >= self.end {
+            self.chunks.clear();
+            self.base = self.end;
+        }
         while self.base + CHUNK_ROWS as u64 <= index && !self.chunks.is_empty() {
             self.chunks.pop_front();
             self.base += CHUNK_ROWS as u64;

@@ -1,0 +1,102 @@
+//! State is bounded by what is inside the windows, and by the limits.
+
+mod support;
+
+use nightlatch::rules::{Engine, LaneStats, StateLimits, parse_rule};
+use support::events::{Event, batch};
+
+const HEAD: &str = "/*\ntitle = \"t\"\nseverity = \"low\"\nentity = \"account\"\nquiet = \"1 minute\"\nsummary = \"s\"\n*/\n";
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+fn engine(query: &str, limits: StateLimits) -> Engine {
+    let rule = parse_rule("r.sql", "r.sql", &format!("{HEAD}{query}")).expect("front matter");
+    let (engine, refused) = Engine::new(vec![rule], &[], limits).expect("no references");
+    assert!(refused.is_empty(), "{}", refused[0]);
+    engine
+}
+
+fn event(time: i64, account: &'static str) -> Event {
+    Event {
+        time,
+        action: "login",
+        outcome: "failure",
+        account,
+        ip: Some("192.0.2.1"),
+        device: None,
+        asn: None,
+        latitude: None,
+    }
+}
+
+fn stats(engine: &Engine, name: &str) -> LaneStats {
+    let all = engine.lane_stats();
+    all.into_iter().find(|lane| lane.name == name).expect("the lane is there")
+}
+
+const UNBOUNDED: StateLimits = StateLimits { rows_max: usize::MAX, keys_max: usize::MAX };
+const COUNT: &str = "SELECT time, account, count(*) OVER (PARTITION BY account ORDER BY time \
+    RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS n FROM events WHERE action = 'login'";
+
+#[test]
+fn nothing_is_left_when_the_windows_have_passed() {
+    let mut engine = engine(COUNT, UNBOUNDED);
+    let accounts = ["anna", "ben", "cleo"];
+    let events: Vec<Event> =
+        (0..30_000i64).map(|i| event(i * 1000, accounts[i as usize % 3])).collect();
+    engine.process(&batch(&events, 0));
+    assert_eq!((stats(&engine, "1:account").keys, stats(&engine, "1:account").rows), (3, 30_000));
+    let mut other = event(DAY, "dora");
+    other.action = "live_view";
+    engine.process(&batch(&[other], 30_000));
+    let lane = stats(&engine, "1:account");
+    assert_eq!((lane.keys, lane.rows), (0, 0));
+    assert!(lane.bytes < 10_000, "{} bytes are left", lane.bytes);
+    assert_eq!(stats(&engine, "evidence").rows, 1, "only the newest batch");
+}
+
+#[test]
+fn a_flood_of_keys_does_not_push_out_what_is_counted() {
+    let mut engine = engine(COUNT, StateLimits { rows_max: usize::MAX, keys_max: 2 });
+    let events: Vec<Event> = ["anna", "ben", "cleo", "anna", "dora", "anna"]
+        .iter()
+        .enumerate()
+        .map(|(i, account)| event(i as i64 * SECOND, account))
+        .collect();
+    let matches = engine.process(&batch(&events, 0));
+    let lines = support::rows::lines(&matches[0].columns);
+    assert!(lines[5].ends_with("\"anna\" | \"3\""), "{}", lines[5]);
+    assert!(lines[2].ends_with("\"cleo\" | \"NULL\""), "{}", lines[2]);
+    let dropped = stats(&engine, "1:account").dropped_rows + stats(&engine, "texts").dropped_rows;
+    assert_eq!(dropped, 2);
+}
+
+#[test]
+fn rows_beyond_the_limit_are_counted_as_dropped() {
+    let mut engine = engine(COUNT, StateLimits { rows_max: 4, keys_max: usize::MAX });
+    let events: Vec<Event> = (0..10).map(|i| event(i * SECOND, "anna")).collect();
+    engine.process(&batch(&events, 0));
+    let lane = stats(&engine, "1:account");
+    assert_eq!((lane.rows, lane.dropped_rows), (4, 6));
+    // When the window has moved on there is room again.
+    let matches = engine.process(&batch(&[event(DAY, "anna")], 10));
+    assert!(support::rows::lines(&matches[0].columns)[0].ends_with("\"1\""));
+}
+
+#[test]
+fn an_aggregate_of_the_newest_row_keeps_one_row_a_key() {
+    let query = "SELECT time, account, max(time) OVER (PARTITION BY account ORDER BY time \
+        RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' MICROSECOND PRECEDING) AS before \
+        FROM events";
+    let mut engine = engine(query, UNBOUNDED);
+    for day in 0..80i64 {
+        let time = |i: i64| day * DAY + i * SECOND;
+        let events: Vec<Event> = (0..1_000).map(|i| event(time(i), "anna")).collect();
+        engine.process(&batch(&events, day as usize * 1_000));
+    }
+    engine.process(&batch(&[event(80 * DAY, "ben")], 80_000));
+    let lane = stats(&engine, "1:account");
+    assert_eq!((lane.keys, lane.rows), (2, 1));
+    engine.process(&batch(&[event(300 * DAY, "cleo")], 80_001));
+    assert_eq!(stats(&engine, "1:account").keys, 1);
+}
