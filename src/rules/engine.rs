@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
-use super::cells::{self};
+use super::cells;
 use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
@@ -16,9 +16,7 @@ use super::program::{NodeId, NodeKind, Program, WindowOutput};
 use super::rule_plan::{RulePlan, plan_rule};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
 use crate::event::{TimeMicros, Witness, schema};
-use crate::window::Interner;
-use crate::window::Lane;
-use crate::window::{LaneInput, LaneLimits, LaneOutput};
+use crate::window::{Interner, Lane, LaneInput, LaneLimits, LaneOutput};
 use crate::{Error, Result};
 
 /// A lane with what is known of the last batch.
