@@ -1,5 +1,7 @@
 //! State is bounded by what is inside the windows, and by the limits.
 
+#![allow(clippy::expect_used)] // a test that cannot go on fails
+
 mod support;
 
 use nightlatch::rules::{Engine, LaneStats, StateLimits, parse_rule};

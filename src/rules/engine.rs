@@ -1,38 +1,23 @@
 //! All rules, running: lanes shared between them, one pass over each batch.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
-use super::cells::{self, CellColumn};
+use super::cells;
 use super::context;
-use super::diagnosis::{Refusal, refuse};
+use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
 use super::history::History;
-use super::plan::Planner;
-use super::program::{Mask, NodeId, NodeKind, Program, SelectionId, WindowOutput};
+use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns};
+use super::program::{NodeId, NodeKind, Program, WindowOutput};
+use super::rule_plan::{RulePlan, plan_rule};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
-use crate::alert::check_summary;
 use crate::event::{TimeMicros, Witness, schema};
-use crate::window::Interner;
-use crate::window::Lane;
-use crate::window::{LaneInput, LaneLimits, LaneOutput, mask_bit};
-use crate::{Error, Result, suggest};
-
-/// What one rule takes from the program.
-pub(super) struct RulePlan {
-    pub(super) selection: SelectionId,
-    pub(super) columns: Vec<NodeId>,
-    pub(super) schema: SchemaRef,
-    /// Every node that the rule stands on.
-    pub(super) nodes: Vec<NodeId>,
-    /// The windows among them: lane and index of the window in it.
-    pub(super) windows: Vec<(usize, usize)>,
-}
+use crate::window::{Interner, Lane, LaneInput, LaneLimits, LaneOutput};
+use crate::{Error, Result};
 
 /// A lane with what is known of the last batch.
 struct RunningLane {
@@ -318,116 +303,6 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Cells of the columns that lanes use, read once a batch.
-#[derive(Default)]
-struct CellCache(HashMap<NodeId, CellColumn>);
-
-impl CellCache {
-    /// Reads the node's cells; gives the number of texts that a limit kept out.
-    fn load(
-        &mut self,
-        node: NodeId,
-        evaluation: &mut Evaluation<'_>,
-        texts: &mut [Interner],
-    ) -> u64 {
-        if self.0.contains_key(&node) {
-            return 0;
-        }
-        let column = evaluation.column(node);
-        let cells = cells::to_cells(&column, &mut texts[node]).unwrap_or_else(|_| CellColumn {
-            values: vec![0; column.len()],
-            valid: Some(BooleanBuffer::new_unset(column.len())),
-            refused: Vec::new(),
-        });
-        let refused = cells.refused.len() as u64;
-        self.0.insert(node, cells);
-        refused
-    }
-
-    fn get(&self, node: NodeId) -> &CellColumn {
-        &self.0[&node]
-    }
-}
-
-/// The rows that enter a lane: those of any of its selections whose key could be read.
-fn lane_rows(
-    draft: &super::program::LaneDraft,
-    evaluation: &mut Evaluation<'_>,
-    n_rows: usize,
-    cells: &CellCache,
-) -> Vec<u32> {
-    let mut union: Option<BooleanBuffer> = Some(BooleanBuffer::new_unset(n_rows));
-    for selection in &draft.selections {
-        union = match (union, evaluation.selection(*selection)) {
-            (Some(union), Some(rows)) => Some(&union | &rows),
-            _ => None,
-        };
-    }
-    let mut rows: Vec<u32> = match union {
-        Some(union) => union.set_indices_u32().collect(),
-        None => (0..n_rows as u32).collect(),
-    };
-    for key in &draft.keys {
-        let refused = &cells.get(*key).refused;
-        if !refused.is_empty() {
-            rows.retain(|row| refused.binary_search(row).is_err());
-        }
-    }
-    rows
-}
-
-/// Key parts of each row, then the bit set of those that are NULL.
-fn key_parts(keys: &[NodeId], positions: &[u32], cells: &CellCache) -> Vec<u64> {
-    let width = keys.len() + 1;
-    let mut parts = vec![0; positions.len() * width];
-    for (index, key) in keys.iter().enumerate() {
-        let CellColumn { values, valid, .. } = cells.get(*key);
-        for (row, part) in positions.iter().zip(parts.chunks_exact_mut(width)) {
-            let is_valid = valid.as_ref().is_none_or(|valid| valid.value(*row as usize));
-            if is_valid {
-                part[index] = values[*row as usize];
-            } else {
-                part[width - 1] |= 1 << index;
-            }
-        }
-    }
-    parts
-}
-
-fn mask_columns(
-    masks: &[Mask],
-    positions: &[u32],
-    evaluation: &mut Evaluation<'_>,
-    cells: &mut CellCache,
-    n_rows: usize,
-) -> Vec<Vec<u8>> {
-    let mut columns = vec![vec![0u8; positions.len()]; masks.len().div_ceil(8)];
-    for (index, mask) in masks.iter().enumerate() {
-        let (column, bit) = mask_bit(index);
-        let mut rows = evaluation.selection(mask.selection);
-        if let Some(filter) = mask.filter {
-            let own = super::evaluation::true_rows(&evaluation.column(filter));
-            rows = Some(rows.map_or(own.clone(), |rows| &rows & &own));
-        }
-        if let Some(valid) = mask.not_null.and_then(|node| cells.get(node).valid.clone()) {
-            rows = Some(rows.map_or(valid.clone(), |rows| &rows & &valid));
-        }
-        let target = &mut columns[column];
-        match rows {
-            None => target.iter_mut().for_each(|bits| *bits |= bit),
-            Some(rows) if positions.len() == n_rows => {
-                rows.set_indices_u32().for_each(|row| target[row as usize] |= bit);
-            }
-            Some(rows) => {
-                for (bits, row) in target.iter_mut().zip(positions) {
-                    *bits |= if rows.value(*row as usize) { bit } else { 0 };
-                }
-            }
-        }
-    }
-    columns
-}
-
 fn remove_dropped(positions: &mut Vec<u32>, output: &LaneOutput) {
     let mut index = 0;
     positions.retain(|_| {
@@ -476,75 +351,4 @@ fn text_horizons(program: &Program) -> Vec<TimeMicros> {
         }
     }
     horizons
-}
-
-fn plan_rule(
-    rule: &Rule,
-    program: &mut Program,
-    context: &datafusion::execution::context::SessionContext,
-) -> std::result::Result<RulePlan, Refusal> {
-    let optimised = context::optimised_plan(rule, context)?;
-    let mut planner = Planner { program, context, horizon_micros: rule.front.horizon_micros };
-    let relation = planner.plan(&optimised)?;
-    let fields: Vec<Field> = optimised
-        .schema()
-        .fields()
-        .iter()
-        .zip(&relation.columns)
-        .map(|(field, node)| Field::new(field.name(), program.nodes[*node].data_type.clone(), true))
-        .collect();
-    let plan = finish(program, relation.selection, relation.columns, Schema::new(fields));
-    check_columns(rule, program, &plan)?;
-    Ok(plan)
-}
-
-fn finish(
-    program: &Program,
-    selection: SelectionId,
-    columns: Vec<NodeId>,
-    schema: Schema,
-) -> RulePlan {
-    let nodes = program.reachable(&columns, selection);
-    let mut windows: Vec<(usize, usize)> = Vec::new();
-    for node in &nodes {
-        if let NodeKind::Window { lane, output: WindowOutput::Aggregate { window, .. } } =
-            program.nodes[*node].kind
-        {
-            windows.push((lane, window));
-        }
-    }
-    windows.sort_unstable();
-    windows.dedup();
-    RulePlan { selection, columns, schema: Arc::new(schema), nodes, windows }
-}
-
-/// A rule must give the event time and the column that names its entity.
-fn check_columns(
-    rule: &Rule,
-    program: &mut Program,
-    plan: &RulePlan,
-) -> std::result::Result<(), Refusal> {
-    let time = program.event(schema::TIME, &schema::time_type());
-    let names: Vec<&str> = plan.schema.fields().iter().map(|field| field.name().as_str()).collect();
-    match names.iter().position(|name| *name == "time") {
-        Some(position) if plan.columns[position] == time => {}
-        _ => {
-            return Err(refuse("the query does not give the event time as `time`")
-                .hint("Add `time` to the SELECT list.")
-                .anchor("SELECT"));
-        }
-    }
-    if let Err(error) = check_summary(&rule.front.summary, &names) {
-        let refusal = refuse(error.message).anchor("summary");
-        return Err(error.hint.map_or(refusal.clone(), |hint| refusal.hint(hint)));
-    }
-    let entity = rule.front.entity.as_str();
-    if !names.contains(&entity) {
-        let refusal = refuse(format!("the query has no column `{entity}`, which `entity` names"));
-        return Err(match suggest(entity, names) {
-            Some(near) => refusal.hint(format!("Did you mean `{near}`?")),
-            None => refusal.hint("Add it to the SELECT list."),
-        });
-    }
-    Ok(())
 }

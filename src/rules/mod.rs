@@ -9,11 +9,13 @@ mod evaluation;
 mod explain;
 mod front_matter;
 mod history;
+mod lane_input;
 mod lookup;
 mod pack;
 mod plan;
 mod positional;
 mod program;
+mod rule_plan;
 mod window_plan;
 
 use std::path::PathBuf;

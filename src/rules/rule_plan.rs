@@ -1,0 +1,100 @@
+//! One rule in the program that all rules share.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use super::Rule;
+use super::context;
+use super::diagnosis::{Refusal, refuse};
+use super::plan::Planner;
+use super::program::{NodeId, NodeKind, Program, SelectionId, WindowOutput};
+use crate::alert::check_summary;
+use crate::event::schema;
+use crate::suggest;
+
+/// What one rule takes from the program.
+pub(super) struct RulePlan {
+    pub(super) selection: SelectionId,
+    pub(super) columns: Vec<NodeId>,
+    pub(super) schema: SchemaRef,
+    /// Every node that the rule stands on.
+    pub(super) nodes: Vec<NodeId>,
+    /// The windows among them: lane and index of the window in it.
+    pub(super) windows: Vec<(usize, usize)>,
+}
+
+/// Adds a rule to a program.
+///
+/// # Errors
+/// With what cannot be run exactly, and why.
+pub(super) fn plan_rule(
+    rule: &Rule,
+    program: &mut Program,
+    context: &datafusion::execution::context::SessionContext,
+) -> std::result::Result<RulePlan, Refusal> {
+    let optimised = context::optimised_plan(rule, context)?;
+    let mut planner = Planner { program, context, horizon_micros: rule.front.horizon_micros };
+    let relation = planner.plan(&optimised)?;
+    let fields: Vec<Field> = optimised
+        .schema()
+        .fields()
+        .iter()
+        .zip(&relation.columns)
+        .map(|(field, node)| Field::new(field.name(), program.nodes[*node].data_type.clone(), true))
+        .collect();
+    let plan = finish(program, relation.selection, relation.columns, Schema::new(fields));
+    check_columns(rule, program, &plan)?;
+    Ok(plan)
+}
+
+fn finish(
+    program: &Program,
+    selection: SelectionId,
+    columns: Vec<NodeId>,
+    schema: Schema,
+) -> RulePlan {
+    let nodes = program.reachable(&columns, selection);
+    let mut windows: Vec<(usize, usize)> = Vec::new();
+    for node in &nodes {
+        if let NodeKind::Window { lane, output: WindowOutput::Aggregate { window, .. } } =
+            program.nodes[*node].kind
+        {
+            windows.push((lane, window));
+        }
+    }
+    windows.sort_unstable();
+    windows.dedup();
+    RulePlan { selection, columns, schema: Arc::new(schema), nodes, windows }
+}
+
+/// A rule must give the event time and the column that names its entity.
+fn check_columns(
+    rule: &Rule,
+    program: &mut Program,
+    plan: &RulePlan,
+) -> std::result::Result<(), Refusal> {
+    let time = program.event(schema::TIME, &schema::time_type());
+    let names: Vec<&str> = plan.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    match names.iter().position(|name| *name == "time") {
+        Some(position) if plan.columns[position] == time => {}
+        _ => {
+            return Err(refuse("the query does not give the event time as `time`")
+                .hint("Add `time` to the SELECT list.")
+                .anchor("SELECT"));
+        }
+    }
+    if let Err(error) = check_summary(&rule.front.summary, &names) {
+        let refusal = refuse(error.message).anchor("summary");
+        return Err(error.hint.map_or(refusal.clone(), |hint| refusal.hint(hint)));
+    }
+    let entity = rule.front.entity.as_str();
+    if !names.contains(&entity) {
+        let refusal = refuse(format!("the query has no column `{entity}`, which `entity` names"));
+        return Err(match suggest(entity, names) {
+            Some(near) => refusal.hint(format!("Did you mean `{near}`?")),
+            None => refusal.hint("Add it to the SELECT list."),
+        });
+    }
+    Ok(())
+}
