@@ -11,7 +11,7 @@ use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
 use super::history::History;
-use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns};
+use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns, remove_refused};
 use super::program::{NodeId, NodeKind, Program, WindowOutput};
 use super::rule_plan::{RulePlan, plan_rule};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
@@ -157,6 +157,16 @@ impl Engine {
         let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_row());
         let oldest = oldest.map(|low| self.history.row_number(low)).min();
         self.history.trim(oldest.unwrap_or(self.history.next_row()));
+        let n_held = self.lanes.iter().map(|running| running.lane.n_rows()).sum();
+        if self.history.is_loose(n_held) {
+            let mut held = Vec::new();
+            for running in &self.lanes {
+                running.lane.visit_rows(|low| held.push(self.history.row_number(low)));
+            }
+            held.sort_unstable();
+            held.dedup();
+            self.history.compact(&held);
+        }
     }
 
     fn run_lane(
@@ -168,10 +178,11 @@ impl Engine {
         cells: &mut CellCache,
     ) {
         let draft = &program.lanes[index];
+        let mut positions = lane_rows(draft, evaluation, times.len());
         for node in draft.keys.iter().chain(&draft.values) {
-            self.refused_texts += cells.load(*node, evaluation, &mut self.texts);
+            self.refused_texts += cells.load(*node, &positions, evaluation, &mut self.texts);
         }
-        let mut positions = lane_rows(draft, evaluation, times.len(), cells);
+        remove_refused(&draft.keys, &mut positions, cells);
         let mut input = LaneInput::default();
         let first_row = self.history.next_row() as u32;
         input.times.extend(positions.iter().map(|row| times[*row as usize]));
