@@ -11,7 +11,7 @@ const TABLE_OVERHEAD: usize = 4;
 /// Time, slot, row number and link to the key's previous row.
 const ROW_BYTES: usize = 20;
 /// Two links for each distinct count, and an entry in its table.
-const DISTINCT_BYTES: usize = 16;
+const DISTINCT_BYTES: usize = 28;
 
 impl Engine {
     /// Stage and partition key of a lane, such as `1:ip`.
