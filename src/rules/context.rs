@@ -83,7 +83,7 @@ fn table_names(context: &SessionContext) -> Vec<String> {
     names
 }
 
-/// `WITH ... INSERT` and the like begin as queries do.
+/// `SELECT ... INTO` begins as a query does.
 fn refuse_commands(plan: &LogicalPlan) -> Result<(), Refusal> {
     match plan {
         LogicalPlan::Ddl(_)
@@ -92,7 +92,6 @@ fn refuse_commands(plan: &LogicalPlan) -> Result<(), Refusal> {
         | LogicalPlan::Statement(_) => Err(refuse("the statement is no query")
             .detail("A rule reads events; it changes nothing.")
             .hint("Write SELECT ... FROM events.")
-            .anchor("INSERT")
             .anchor("INTO")),
         _ => Ok(()),
     }

@@ -122,22 +122,20 @@ impl From<DataFusionError> for Refusal {
 }
 
 /// Messages of DataFusion that can be said better, each with what recognises it.
-const KNOWN: [fn(&str) -> Option<Refusal>; 7] = [
+const KNOWN: [fn(&str) -> Option<Refusal>; 10] = [
     unknown_function,
     unknown_table,
     unknown_window,
     wrong_arguments,
     missing_window,
+    equal_names,
+    hidden_command,
+    frame_of_numbers,
     too_deep,
     syntax_error,
 ];
 
 fn wrong_column(error: &SchemaError) -> Refusal {
-    let twice = |name: &str| {
-        refuse(format!("two columns have the name `{name}`"))
-            .hint("Give one of them another name by AS.")
-            .anchor(name)
-    };
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names = || valid_fields.iter().map(|column| column.name.as_str());
@@ -151,6 +149,42 @@ fn wrong_column(error: &SchemaError) -> Refusal {
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => twice(name),
     }
+}
+
+fn twice(name: &str) -> Refusal {
+    refuse(format!("two columns have the name `{name}`"))
+        .hint("Give one of them another name by AS.")
+        .anchor(name)
+}
+
+fn equal_names(text: &str) -> Option<Refusal> {
+    text.contains("require unique expression names").then_some(())?;
+    let name = between(text, "expression \"", "\" at position")?;
+    let name = name.rsplit(" AS ").next().unwrap_or(name);
+    Some(twice(name.rsplit('.').next().unwrap_or(name)))
+}
+
+/// `WITH ... INSERT` begins as a query does.
+fn hidden_command(text: &str) -> Option<Refusal> {
+    let command = between(text, "Query ", " ")?;
+    ["INSERT", "UPDATE", "DELETE", "MERGE"].contains(&command).then(|| {
+        refuse(format!("`{command}` is no query"))
+            .detail("A rule reads events; it changes nothing.")
+            .hint("Write SELECT ... FROM events.")
+            .anchor(command)
+    })
+}
+
+/// An interval in a frame over numbers.
+fn frame_of_numbers(text: &str) -> Option<Refusal> {
+    let (_, unit) = between(text, "Cannot cast string '", "'")?.split_once(' ')?;
+    ["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "MONTH"].contains(&unit).then(|| {
+        refuse("a window is not ordered by the event time")
+            .hint(
+                "Write ORDER BY time RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW.",
+            )
+            .anchor("ORDER")
+    })
 }
 
 fn unknown_function(text: &str) -> Option<Refusal> {
