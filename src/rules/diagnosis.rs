@@ -145,7 +145,10 @@ fn wrong_column(error: &SchemaError) -> Refusal {
             };
             refuse(format!("there is no column `{}`", field.name)).hint(hint).anchor(&field.name)
         }
-        SchemaError::AmbiguousReference { field } => twice(&field.name),
+        SchemaError::AmbiguousReference { field } => {
+            let name = &field.name;
+            twice(name).hint(format!("Name the table as well: `events.{name}`."))
+        }
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => twice(name),
     }
