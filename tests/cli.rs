@@ -313,7 +313,7 @@ fn refused_rules_are_told_and_the_others_run() {
         "rules/front.sql:5:1:",
         "Did you mean `quiet`?",
         "rules/clock.sql:",
-        "three_failures.sql: two rules have the name `three_failures`",
+        "three_failures.sql:1:1: two rules have the name `three_failures`",
     ];
     let check = run(folder.path(), &["rules", "check", "--rules", "rules"]);
     assert_eq!(check.code, 1, "{}", check.err);

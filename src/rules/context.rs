@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionConfig;
 
 use super::diagnosis::{Refusal, refuse};
-use super::{Reference, Rule, positional};
+use super::{Reference, Rule, plan, positional, statement};
 use crate::event::schema;
 use crate::{Error, Result};
 
@@ -55,15 +55,46 @@ pub(super) fn planning_session(references: &[Reference]) -> Result<SessionContex
 /// Parses, plans and optimises a rule.
 ///
 /// # Errors
-/// What DataFusion says, and clocks and chance: they would make two runs over one log differ.
+/// What DataFusion says; what needs the whole log; clocks and chance, which would make two runs over
+/// one log differ.
 pub(super) fn optimised_plan(
     rule: &Rule,
     context: &SessionContext,
 ) -> Result<LogicalPlan, Refusal> {
+    statement::check(&rule.sql)?;
     let state = context.state();
-    let plan = super::block_on(state.create_logical_plan(&rule.sql))?;
+    let plan = super::block_on(state.create_logical_plan(&rule.sql)).map_err(|error| {
+        let windows = statement::named_windows(&rule.sql);
+        Refusal::from(error).suggest_from(&table_names(context), &windows)
+    })?;
+    refuse_commands(&plan)?;
     refuse_clocks(&plan)?;
+    plan::refuse_whole_log(&plan)?;
     Ok(state.optimize(&plan)?)
+}
+
+fn table_names(context: &SessionContext) -> Vec<String> {
+    let catalogs = context.catalog_names().into_iter().filter_map(|name| context.catalog(&name));
+    let schemas = catalogs.flat_map(|catalog| {
+        catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name))
+    });
+    let mut names: Vec<String> = schemas.flat_map(|schema| schema.table_names()).collect();
+    names.sort();
+    names
+}
+
+/// `SELECT ... INTO` begins as a query does.
+fn refuse_commands(plan: &LogicalPlan) -> Result<(), Refusal> {
+    match plan {
+        LogicalPlan::Ddl(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::Statement(_) => Err(refuse("the statement is no query")
+            .detail("A rule reads events; it changes nothing.")
+            .hint("Write SELECT ... FROM events.")
+            .anchor("INTO")),
+        _ => Ok(()),
+    }
 }
 
 /// Must see the plan before it is optimised: the optimiser replaces `now()` by the time of planning.

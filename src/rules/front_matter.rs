@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::statement::Place;
 use super::{FrontMatter, Severity};
 use crate::event::TimeMicros;
 use crate::{Error, Result, suggest};
@@ -52,7 +53,10 @@ pub(super) fn parse(path: &str, file: &str) -> Result<FrontMatter> {
     let raw: Raw =
         toml::from_str(&body[..length]).map_err(|error| refused(path, file, offset, &error))?;
     let duration = |key: &str, text: &str| {
-        parse_duration(text).map_err(|error| error.at(place_of_key(path, file, key)))
+        parse_duration(text).map_err(|error| {
+            let (line, column) = place_of_key(file, key);
+            error.at(format!("{path}:{line}:{column}"))
+        })
     };
     Ok(FrontMatter {
         quiet_micros: duration("quiet", &raw.quiet)?,
@@ -81,9 +85,13 @@ fn refused(path: &str, file: &str, offset: usize, error: &toml::de::Error) -> Er
     let message = error.message().lines().next().unwrap_or_default().to_owned();
     let place = place_at(path, file, at);
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    let refusal = Error::usage(format!("the front matter is refused: {message}")).at(place);
-    match unknown.and_then(|word| suggest(word, KEYS)) {
-        Some(near) => refusal.hint(format!("Did you mean `{near}`?")),
+    // The names that could stand there are in the hint.
+    let reason = if unknown.is_some() { message.split(',').next() } else { None };
+    let reason = reason.unwrap_or(&message);
+    let refusal = Error::usage(format!("the front matter is refused: {reason}")).at(place);
+    match unknown.map(|word| suggest(word, KEYS)) {
+        Some(Some(near)) => refusal.hint(format!("Did you mean `{near}`?")),
+        Some(None) => refusal.hint(format!("There are: {}.", KEYS.join(", "))),
         None => refusal,
     }
 }
@@ -95,20 +103,27 @@ fn parse_duration(text: &str) -> Result<TimeMicros> {
     i64::try_from(duration.as_micros()).map_err(|_| refusal().hint("Use a shorter duration."))
 }
 
-fn place_of_key(path: &str, file: &str, key: &str) -> String {
-    let line_starts = file.match_indices(key).map(|(at, _)| at);
-    let at = line_starts
-        .into_iter()
-        .find(|at| file[..*at].rsplit('\n').next().is_some_and(|before| before.trim().is_empty()));
-    place_at(path, file, at.unwrap_or(0))
+/// Line and column of a key of the front matter.
+pub(super) fn place_of_key(file: &str, key: &str) -> Place {
+    let begins_line = |at: usize| {
+        let before = file[..at].rsplit('\n').next().unwrap_or_default();
+        before.trim_start_matches("/*").trim().is_empty()
+    };
+    let at = file.match_indices(key).map(|(at, _)| at).find(|at| begins_line(*at));
+    line_and_column(file, at.unwrap_or(0))
 }
 
 /// `path:line:column` of a byte offset.
 pub(super) fn place_at(path: &str, file: &str, offset: usize) -> String {
+    let (line, column) = line_and_column(file, offset);
+    format!("{path}:{line}:{column}")
+}
+
+fn line_and_column(file: &str, offset: usize) -> Place {
     let before = file.get(..offset).unwrap_or(file);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("{path}:{line}:{column}")
+    (line as u64, column as u64)
 }
 
 #[cfg(test)]

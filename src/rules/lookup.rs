@@ -10,6 +10,22 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::program::{NodeId, SelectionId};
 
+/// Whether two rows of a table may have one key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubles {
+    Allowed,
+    Refused,
+}
+
+/// What a NULL among the keys is equal to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// Nothing.
+    Differ,
+    /// Maybe anything, as `NOT IN` has it.
+    Match,
+}
+
 /// A reference table, indexed by the join's key.
 pub(super) struct Lookup {
     /// The event side of the key.
@@ -20,6 +36,8 @@ pub(super) struct Lookup {
     rows: HashMap<OwnedRow, u32>,
     converter: RowConverter,
     key_types: Vec<DataType>,
+    nulls: Nulls,
+    has_null: bool,
 }
 
 impl Lookup {
@@ -32,37 +50,49 @@ impl Lookup {
         selection: SelectionId,
         table: RecordBatch,
         table_keys: &[ArrayRef],
-        allow_equal: bool,
+        doubles: Doubles,
+        nulls: Nulls,
     ) -> Result<Option<Self>, ArrowError> {
         let key_types: Vec<DataType> = table_keys.iter().map(|k| k.data_type().clone()).collect();
         let fields = key_types.iter().map(|t| SortField::new(t.clone())).collect();
         let converter = RowConverter::new(fields)?;
         let mut rows = HashMap::new();
         let converted = converter.convert_columns(table_keys)?;
+        let mut has_null = false;
         for (index, row) in converted.iter().enumerate() {
-            let has_null = table_keys.iter().any(|key| key.is_null(index));
-            let is_double = !has_null && rows.insert(row.owned(), index as u32).is_some();
-            if is_double && !allow_equal {
+            if table_keys.iter().any(|key| key.is_null(index)) {
+                has_null = true;
+                continue;
+            }
+            let is_double = rows.insert(row.owned(), index as u32).is_some();
+            if is_double && doubles == Doubles::Refused {
                 return Ok(None);
             }
         }
-        Ok(Some(Self { keys, selection, table, rows, converter, key_types }))
+        Ok(Some(Self { keys, selection, table, rows, converter, key_types, nulls, has_null }))
     }
 
     pub(super) fn column_type(&self, column: usize) -> DataType {
         self.table.column(column).data_type().clone()
     }
 
-    /// For each event the row of the table, if there is one. NULL keys find nothing.
+    /// For each event the row of the table, if there is one.
     pub(super) fn find(&self, keys: &[ArrayRef]) -> Result<UInt32Array, ArrowError> {
         let cast_keys: Vec<ArrayRef> =
             keys.iter().zip(&self.key_types).map(|(k, t)| cast(k, t)).collect::<Result<_, _>>()?;
         let converted = self.converter.convert_columns(&cast_keys)?;
         let rows = converted.iter().enumerate().map(|(index, row)| {
-            let has_null = cast_keys.iter().any(|key| key.is_null(index));
-            if has_null { None } else { self.rows.get(&row.owned()).copied() }
+            let is_null = cast_keys.iter().any(|key| key.is_null(index));
+            let found = if is_null { None } else { self.rows.get(&row.owned()).copied() };
+            found.or_else(|| self.row_for_null(is_null))
         });
         Ok(rows.collect())
+    }
+
+    /// Some row, when a NULL on either side may be equal to what is looked for.
+    fn row_for_null(&self, is_null: bool) -> Option<u32> {
+        let matches = self.has_null || (is_null && self.table.num_rows() > 0);
+        (self.nulls == Nulls::Match && matches).then_some(0)
     }
 
     /// A column of the table at the rows found.

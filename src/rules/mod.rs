@@ -16,6 +16,7 @@ mod plan;
 mod positional;
 mod program;
 mod rule_plan;
+mod statement;
 mod window_plan;
 
 use std::path::PathBuf;

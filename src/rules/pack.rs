@@ -57,8 +57,8 @@ fn load_directory(directory: &Path, pack: &mut Pack) -> Result<()> {
     for path in paths {
         let shown = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => pack.add(&shown, &name, &text),
+        match std::fs::read(&path) {
+            Ok(bytes) => pack.add_bytes(&shown, &name, &bytes),
             Err(error) => pack.refused.push(
                 Error::usage("the rule cannot be read").at(shown).detail(format!("{error}.")),
             ),
@@ -68,6 +68,19 @@ fn load_directory(directory: &Path, pack: &mut Pack) -> Result<()> {
 }
 
 impl Pack {
+    fn add_bytes(&mut self, path: &str, name: &str, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.add(path, name, text),
+            Err(error) => {
+                let sound = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                let place = front_matter::place_at(path, &sound, sound.len());
+                self.refused.push(
+                    Error::usage("the rule is not UTF-8 text").at(place).hint("Save it as UTF-8."),
+                );
+            }
+        }
+    }
+
     fn add(&mut self, path: &str, name: &str, text: &str) {
         match rule(path, name, text) {
             Ok(rule) => self.rules.push(rule),
@@ -100,8 +113,8 @@ fn refuse_equal_names(pack: &mut Pack) {
         match same {
             Some(kept) => pack.refused.push(
                 Error::usage(format!("two rules have the name `{}`", rule.id))
-                    .at(rule.path.clone())
-                    .detail(format!("The other one is {}.", kept.path))
+                    .at(format!("{}:1:1", rule.path))
+                    .detail(format!("The other one is {}; case does not count.", kept.path))
                     .hint("Rename one of the files."),
             ),
             None => pack.rules.push(rule),

@@ -1,7 +1,7 @@
 //! From one rule's SQL to nodes of the [`Program`]: a walk over DataFusion's optimised logical plan.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, ScalarValue};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection, TableScan, W
 
 use super::context::EVENTS;
 use super::diagnosis::{Refusal, refuse};
-use super::lookup::Lookup;
+use super::lookup::{Doubles, Lookup, Nulls};
 use super::program::{Condition, NodeId, Program, SelectionId, node_name};
 use super::window_plan;
 use crate::event::schema;
@@ -193,6 +193,7 @@ impl Planner<'_> {
         if let Expr::Column(column) = &expr {
             return Ok(input.columns[schema.index_of_column(column)?]);
         }
+        refuse_subquery(&expr)?;
         let label = expr.to_string();
         let rewritten = expr.transform(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
@@ -222,7 +223,8 @@ impl Planner<'_> {
             (true, false, JoinType::Left) => (true, Kind::Optional),
             (false, true, JoinType::Right) => (false, Kind::Optional),
             (true, false, JoinType::LeftSemi) => (true, Kind::Present),
-            (true, false, JoinType::LeftAnti) if !join.null_aware => (true, Kind::Absent),
+            (true, false, JoinType::LeftAnti) if join.null_aware => (true, Kind::NotIn),
+            (true, false, JoinType::LeftAnti) => (true, Kind::Absent),
             _ => return Err(unsupported_join(join)),
         };
         if join.filter.is_some() || join.on.is_empty() {
@@ -249,7 +251,9 @@ impl Planner<'_> {
             Kind::Required | Kind::Present => {
                 self.program.select(input.selection, Condition::Found(lookup, true))
             }
-            Kind::Absent => self.program.select(input.selection, Condition::Found(lookup, false)),
+            Kind::Absent | Kind::NotIn => {
+                self.program.select(input.selection, Condition::Found(lookup, false))
+            }
             Kind::Optional => input.selection,
         };
         let mut columns = input.columns;
@@ -279,8 +283,12 @@ impl Planner<'_> {
             table_keys.push(reference.clone());
         }
         let (table, table_keys) = self.collect(table, &table_keys)?;
-        let allow_equal = matches!(kind, Kind::Present | Kind::Absent);
-        let lookup = Lookup::new(keys, input.selection, table, &table_keys, allow_equal)?;
+        let doubles = match kind {
+            Kind::Required | Kind::Optional => Doubles::Refused,
+            Kind::Present | Kind::Absent | Kind::NotIn => Doubles::Allowed,
+        };
+        let nulls = if matches!(kind, Kind::NotIn) { Nulls::Match } else { Nulls::Differ };
+        let lookup = Lookup::new(keys, input.selection, table, &table_keys, doubles, nulls)?;
         let lookup = lookup.ok_or_else(|| {
             refuse("two rows of the reference table have the same key")
                 .detail("Each event may find one row, else it would count more than once.")
@@ -323,6 +331,52 @@ enum Kind {
     Optional,
     Present,
     Absent,
+    /// Absent as `NOT IN` has it: what is compared with NULL is not known to be absent.
+    NotIn,
+}
+
+/// Refuses what has no answer before the log ends: the optimiser would hide what was written.
+///
+/// # Errors
+/// With the part of the query that it is.
+pub(super) fn refuse_whole_log(plan: &LogicalPlan) -> Result<(), Refusal> {
+    if !reads_events(plan) {
+        return Err(refuse("the query does not read `events`")
+            .hint("Write FROM events; reference tables are joined to it.")
+            .anchor("FROM")
+            .anchor("SELECT"));
+    }
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        let needs_all = matches!(
+            node,
+            LogicalPlan::Aggregate(_)
+                | LogicalPlan::Distinct(_)
+                | LogicalPlan::Sort(_)
+                | LogicalPlan::Limit(_)
+                | LogicalPlan::Union(_)
+                | LogicalPlan::RecursiveQuery(_)
+        );
+        if needs_all && reads_events(node) {
+            found = Some(unsupported(node));
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    found.map_or(Ok(()), Err)
+}
+
+/// What the optimiser could not turn into a join.
+fn refuse_subquery(expr: &Expr) -> Result<(), Refusal> {
+    let is_subquery = |part: &Expr| {
+        matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))
+    };
+    if expr.exists(|part| Ok(is_subquery(part)))? {
+        return Err(refuse("a subquery inside an expression cannot run on a stream").hint(
+            "Join the reference table by a key, or write WHERE ... IN (SELECT ...) of its own.",
+        ));
+    }
+    Ok(())
 }
 
 fn reads_events(plan: &LogicalPlan) -> bool {
@@ -333,33 +387,54 @@ fn reads_events(plan: &LogicalPlan) -> bool {
 }
 
 fn unsupported_join(join: &Join) -> Refusal {
-    refuse(format!("this {} join cannot run on a stream", join.join_type))
-        .detail("Events can be joined with small reference tables, not with other events.")
-        .hint("Use a window over `events`, or JOIN / LEFT JOIN / IN with a reference table.")
-        .anchor("JOIN")
-        .anchor("IN")
+    let kind = join.join_type.to_string().to_uppercase();
+    let refusal = if reads_events(&join.left) && reads_events(&join.right) {
+        refuse("events are joined with events")
+            .detail(
+                "Each event would wait for all others; only small reference tables can be joined.",
+            )
+            .hint("Use a window over `events`.")
+    } else {
+        refuse(format!("this {kind} join cannot run on a stream"))
+            .hint("Use JOIN, LEFT JOIN, IN or NOT IN with a reference table.")
+    };
+    refusal.anchor("JOIN").anchor("EXISTS").anchor("IN").anchor("FROM")
 }
 
 fn unsupported(plan: &LogicalPlan) -> Refusal {
     let (what, hint, anchor) = match plan {
-        LogicalPlan::Aggregate(_) => (
-            "GROUP BY has no answer before the stream ends",
+        LogicalPlan::Aggregate(aggregate) => (
+            if aggregate.group_expr.is_empty() {
+                "an aggregate without a window has no answer before the stream ends"
+            } else {
+                "GROUP BY has no answer before the stream ends"
+            },
             "Use a window: count(*) OVER (PARTITION BY ... ORDER BY time RANGE BETWEEN ... PRECEDING AND CURRENT ROW).",
             "GROUP",
         ),
+        LogicalPlan::Distinct(distinct) if matches!(**distinct.input(), LogicalPlan::Union(_)) => {
+            return unsupported(distinct.input());
+        }
         LogicalPlan::Distinct(_) => (
             "DISTINCT over a stream needs state without end",
             "Leave it out: matches of one entity become one alert.",
             "DISTINCT",
+        ),
+        LogicalPlan::RecursiveQuery(_) => (
+            "WITH RECURSIVE over events has no answer before the stream ends",
+            "Use windows, one over the results of another.",
+            "RECURSIVE",
         ),
         LogicalPlan::Sort(_) => (
             "ORDER BY needs the whole log",
             "Leave it out: rows come in the order of `time`.",
             "ORDER",
         ),
-        LogicalPlan::Limit(_) => {
-            ("LIMIT depends on where the stream begins", "Leave it out.", "LIMIT")
-        }
+        LogicalPlan::Limit(_) => (
+            "LIMIT depends on where the stream begins",
+            "Leave it out; QUALIFY chooses rows.",
+            "LIMIT",
+        ),
         LogicalPlan::Union(_) => {
             ("UNION is not supported", "Write one rule for each part.", "UNION")
         }

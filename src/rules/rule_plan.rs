@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use super::Rule;
 use super::context;
 use super::diagnosis::{Refusal, refuse};
+use super::front_matter;
 use super::plan::Planner;
 use super::program::{NodeId, NodeKind, Program, SelectionId, WindowOutput};
 use crate::alert::check_summary;
@@ -78,23 +79,29 @@ fn check_columns(
     let names: Vec<&str> = plan.schema.fields().iter().map(|field| field.name().as_str()).collect();
     match names.iter().position(|name| *name == "time") {
         Some(position) if plan.columns[position] == time => {}
-        _ => {
+        Some(_) => {
+            return Err(refuse("`time` is not the event time")
+                .detail("The column of that name must be `time` of `events`, unchanged.")
+                .hint("Give the other value another name by AS.")
+                .anchor("time"));
+        }
+        None => {
             return Err(refuse("the query does not give the event time as `time`")
                 .hint("Add `time` to the SELECT list.")
                 .anchor("SELECT"));
         }
     }
-    if let Err(error) = check_summary(&rule.front.summary, &names) {
-        let refusal = refuse(error.message).anchor("summary");
-        return Err(error.hint.map_or(refusal.clone(), |hint| refusal.hint(hint)));
-    }
     let entity = rule.front.entity.as_str();
     if !names.contains(&entity) {
         let refusal = refuse(format!("the query has no column `{entity}`, which `entity` names"));
-        return Err(match suggest(entity, names) {
-            Some(near) => refusal.hint(format!("Did you mean `{near}`?")),
-            None => refusal.hint("Add it to the SELECT list."),
-        });
+        let hint = match suggest(entity, names) {
+            Some(near) => format!("Did you mean `{near}`?"),
+            None => "Add it to the SELECT list.".to_owned(),
+        };
+        return Err(refusal.hint(hint).span(front_matter::place_of_key(&rule.sql, "entity")));
     }
-    Ok(())
+    check_summary(&rule.front.summary, &names).map_err(|error| {
+        let refusal = refuse(error.message).span(front_matter::place_of_key(&rule.sql, "summary"));
+        error.hint.map_or(refusal.clone(), |hint| refusal.hint(hint))
+    })
 }
