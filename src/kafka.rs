@@ -1,6 +1,7 @@
 //! A Kafka cluster: how to reach it, and waiting for it with patience.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,8 @@ impl Cluster {
                 return Err(self.unavailable(&missing));
             }
             if !said {
-                tracing::info!(brokers = self.brokers, patience = ?self.patience, "waiting for Kafka");
+                let (brokers, patience) = (&self.brokers, self.patience);
+                tracing::info!(brokers, ?patience, "waiting for {missing}");
                 said = true;
             }
             serve();
@@ -101,6 +103,15 @@ pub(crate) fn refused(error: &KafkaError) -> Error {
 enum Missing {
     Brokers(String),
     Topic(String, String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Brokers(reason) => write!(f, "a Kafka broker: {reason}"),
+            Self::Topic(name, reason) => write!(f, "the Kafka topic `{name}`: {reason}"),
+        }
+    }
 }
 
 fn missing<C: ClientContext>(client: &Client<C>, topics: &[String]) -> Option<Missing> {

@@ -1,6 +1,8 @@
 //! What ships beside the program: images, compose file, dashboards. They are checked as text,
 //! because a test machine need not have a container engine.
 
+#![allow(clippy::unwrap_used)] // help for tests may panic as tests do
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

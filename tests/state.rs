@@ -1,5 +1,7 @@
 //! State is bounded by what is inside the windows, and by the limits.
 
+#![allow(clippy::expect_used)] // a test that cannot go on fails
+
 mod support;
 
 use nightlatch::rules::{Engine, LaneStats, StateLimits, parse_rule};
@@ -99,4 +101,32 @@ fn an_aggregate_of_the_newest_row_keeps_one_row_a_key() {
     assert_eq!((lane.keys, lane.rows), (2, 1));
     engine.process(&batch(&[event(300 * DAY, "cleo")], 80_001));
     assert_eq!(stats(&engine, "1:account").keys, 1);
+}
+
+#[test]
+fn evidence_is_kept_for_the_rows_in_the_logs_only() {
+    let query = "SELECT time, account, \
+        count(*) FILTER (WHERE action = 'two_way_talk') OVER (PARTITION BY account ORDER BY time \
+        RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND CURRENT ROW) AS talks, \
+        count(*) OVER (PARTITION BY ip ORDER BY time \
+        RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW) AS n \
+        FROM events QUALIFY action = 'two_way_talk' AND talks = 2";
+    let mut engine = engine(query, UNBOUNDED);
+    let mut talk = event(0, "anna");
+    talk.action = "two_way_talk";
+    engine.process(&batch(&[talk.clone()], 0));
+    let mut first = 1;
+    for hour in 1..200i64 {
+        let time = |i: i64| hour * 3600 * SECOND + i * SECOND;
+        let events: Vec<Event> = (0..1_000).map(|i| event(time(i), "ben")).collect();
+        engine.process(&batch(&events, first));
+        first += events.len();
+    }
+    let rows = stats(&engine, "evidence").rows;
+    assert!(rows < 70_000, "{rows} rows are kept");
+    talk.time = 201 * 3600 * SECOND;
+    assert_eq!(engine.process(&batch(&[talk], first)).len(), 1);
+    let (witnesses, total) = engine.witnesses(0, 0, 10);
+    let positions: Vec<i64> = witnesses.iter().map(|witness| witness.place.position).collect();
+    assert_eq!((positions, total), (vec![0, first as i64], 2));
 }

@@ -18,7 +18,7 @@ use crate::pipeline::{Alerting, Pipeline, Sink, place_text};
 use crate::serve::Metrics;
 
 const EXAMPLES: &str = "Examples:
-  nightlatch replay examples/ring-2019.jsonl.zst
+  nightlatch replay examples/ring-2019.jsonl
   nightlatch replay monday.jsonl.gz tuesday.jsonl.gz --json > alerts.jsonl
   nightlatch replay /var/log/auth.log --format sshd --time-zone Europe/Berlin
   zcat old.gz | nightlatch replay - --since 2026-03-01 --until 2026-03-02

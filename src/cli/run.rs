@@ -178,11 +178,22 @@ fn aside(config: &Config, stop: &Stop) -> Result<Aside> {
             "[dead_letter] names no file and no topic: rejected records are logged without their bytes"
         );
     }
-    aside.tell = Some(Box::new(log_rejection));
+    aside.tell = Some(Box::new(log_rejections()));
     Ok(aside)
 }
 
-fn log_rejection(origins: &Origins, rejection: &Rejection) {
-    let place = place_text(origins, rejection.place);
-    warn!(place, reason = rejection.reason.label(), "record set aside: {}", rejection.message);
+/// Records set aside that are logged one by one; of those after them every thousandth is.
+const LOGGED_SINGLY: u64 = 20;
+
+/// Logs records that are set aside, but not each of a flood: the metrics count them all.
+fn log_rejections() -> impl FnMut(&Origins, &Rejection) {
+    let mut n = 0u64;
+    move |origins, rejection| {
+        n += 1;
+        if n <= LOGGED_SINGLY || n.is_multiple_of(1000) {
+            let place = place_text(origins, rejection.place);
+            let reason = rejection.reason.label();
+            warn!(place, reason, n, "record set aside: {}", rejection.message);
+        }
+    }
 }

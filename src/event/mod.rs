@@ -12,7 +12,8 @@ pub mod time;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 
 /// Microseconds since the epoch, UTC: the one representation of an instant.
@@ -126,6 +127,20 @@ impl WitnessColumns {
                 position: self.columns[7].as_primitive::<Int64Type>().value(row),
             },
         }
+    }
+
+    /// The witnesses at some rows, without the memory of the others.
+    #[must_use]
+    pub fn take(&self, rows: &[u32]) -> Self {
+        let indices = UInt32Array::from(rows.to_vec());
+        let taken = |column: &ArrayRef| {
+            let taken = take(column, &indices, None).unwrap_or_else(|_| column.slice(0, 0));
+            match taken.as_string_view_opt() {
+                Some(texts) => Arc::new(texts.gc()) as ArrayRef,
+                None => taken,
+            }
+        };
+        Self { columns: self.columns.iter().map(taken).collect() }
     }
 
     /// Bytes held by the columns.

@@ -69,7 +69,8 @@ impl Stages<'_> {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                // The lag grows while nothing comes.
+                Err(RecvTimeoutError::Timeout) => self.measure(),
             }
             (self.watch)(&self.counts, self.consumer.found());
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder,
-    new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringViewArray,
+    StringViewBuilder, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
@@ -47,56 +47,81 @@ pub(super) struct CellColumn {
     pub(super) values: Vec<u64>,
     /// Rows that have a value. A text that a limit kept out has none.
     pub(super) valid: Option<BooleanBuffer>,
-    /// Rows whose text a limit kept out.
+    /// Rows whose text a limit kept out, ascending.
     pub(super) refused: Vec<u32>,
+    texts: Option<Texts>,
 }
 
-/// Reads a column; texts are interned.
-pub(super) fn to_cells(array: &ArrayRef, texts: &mut Interner) -> Result<CellColumn, ArrowError> {
-    let Some(target) = cell_type(array.data_type()) else {
-        return Err(ArrowError::NotYetImplemented(format!("cells of {}", array.data_type())));
-    };
-    let array = if *array.data_type() == target { array.clone() } else { cast(array, &target)? };
-    let mut refused = Vec::new();
-    let values = match target {
-        DataType::Int64 => {
-            array.as_primitive::<Int64Type>().values().iter().map(|v| v.cast_unsigned()).collect()
+/// The texts of a column, of which only the rows that lanes take are interned.
+struct Texts {
+    array: StringViewArray,
+    is_interned: Vec<bool>,
+}
+
+impl CellColumn {
+    /// Reads a column. The cells of texts are there once [`CellColumn::intern`] has named their rows.
+    pub(super) fn read(array: &ArrayRef) -> Result<Self, ArrowError> {
+        let Some(target) = cell_type(array.data_type()) else {
+            return Err(ArrowError::NotYetImplemented(format!("cells of {}", array.data_type())));
+        };
+        let array =
+            if *array.data_type() == target { array.clone() } else { cast(array, &target)? };
+        let valid = array.nulls().map(|nulls| nulls.inner().clone());
+        let mut texts = None;
+        let values = match target {
+            DataType::Int64 => {
+                let values = array.as_primitive::<Int64Type>().values();
+                values.iter().map(|v| v.cast_unsigned()).collect()
+            }
+            DataType::UInt64 => array.as_primitive::<UInt64Type>().values().to_vec(),
+            DataType::Float64 => {
+                array.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits()).collect()
+            }
+            DataType::Boolean => array.as_boolean().values().iter().map(u64::from).collect(),
+            _ => {
+                let is_interned = vec![false; array.len()];
+                texts = Some(Texts { array: array.as_string_view().clone(), is_interned });
+                vec![0; array.len()]
+            }
+        };
+        Ok(Self { values, valid, refused: Vec::new(), texts })
+    }
+
+    /// A column without a value in any row.
+    pub(super) fn empty(n_rows: usize) -> Self {
+        let valid = Some(BooleanBuffer::new_unset(n_rows));
+        Self { values: vec![0; n_rows], valid, refused: Vec::new(), texts: None }
+    }
+
+    /// Interns the texts of these rows; gives the number of those that a limit kept out.
+    pub(super) fn intern(&mut self, rows: &[u32], interner: &mut Interner) -> u64 {
+        let Some(Texts { array, is_interned }) = &mut self.texts else { return 0 };
+        let mut refused = Vec::new();
+        for &row in rows {
+            let index = row as usize;
+            if std::mem::replace(&mut is_interned[index], true) || array.is_null(index) {
+                continue;
+            }
+            match interner.intern(array.value(index)) {
+                Some(id) => self.values[index] = u64::from(id),
+                None => refused.push(row),
+            }
         }
-        DataType::UInt64 => array.as_primitive::<UInt64Type>().values().to_vec(),
-        DataType::Float64 => {
-            array.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits()).collect()
+        if !refused.is_empty() {
+            self.valid = without(self.valid.take(), &refused, self.values.len());
+            self.refused.extend(&refused);
+            self.refused.sort_unstable();
         }
-        DataType::Boolean => array.as_boolean().values().iter().map(u64::from).collect(),
-        _ => text_cells(&array, texts, &mut refused),
-    };
-    let valid = array.nulls().map(|nulls| nulls.inner().clone());
-    Ok(CellColumn { valid: without(valid, &refused, values.len()), values, refused })
+        refused.len() as u64
+    }
 }
 
 /// The valid rows less the refused ones.
 fn without(valid: Option<BooleanBuffer>, refused: &[u32], n: usize) -> Option<BooleanBuffer> {
-    if refused.is_empty() {
-        return valid;
-    }
     let mut bits: Vec<bool> =
         (0..n).map(|row| valid.as_ref().is_none_or(|v| v.value(row))).collect();
     refused.iter().for_each(|row| bits[*row as usize] = false);
     Some(BooleanBuffer::from(bits))
-}
-
-fn text_cells(array: &ArrayRef, texts: &mut Interner, refused: &mut Vec<u32>) -> Vec<u64> {
-    let array = array.as_string_view();
-    let mut cells = vec![0; array.len()];
-    for (row, cell) in cells.iter_mut().enumerate() {
-        if array.is_null(row) {
-            continue;
-        }
-        match texts.intern(array.value(row)) {
-            Some(id) => *cell = u64::from(id),
-            None => refused.push(row as u32),
-        }
-    }
-    cells
 }
 
 /// Writes cells as a column of the type; `valid` has one entry a row.

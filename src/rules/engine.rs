@@ -6,19 +6,17 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
-use super::cells::{self};
+use super::cells;
 use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
 use super::history::History;
-use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns};
+use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns, remove_refused};
 use super::program::{NodeId, NodeKind, Program, WindowOutput};
 use super::rule_plan::{RulePlan, plan_rule};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
 use crate::event::{TimeMicros, Witness, schema};
-use crate::window::Interner;
-use crate::window::Lane;
-use crate::window::{LaneInput, LaneLimits, LaneOutput};
+use crate::window::{Interner, Lane, LaneInput, LaneLimits, LaneOutput};
 use crate::{Error, Result};
 
 /// A lane with what is known of the last batch.
@@ -159,6 +157,16 @@ impl Engine {
         let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_row());
         let oldest = oldest.map(|low| self.history.row_number(low)).min();
         self.history.trim(oldest.unwrap_or(self.history.next_row()));
+        let n_held = self.lanes.iter().map(|running| running.lane.n_rows()).sum();
+        if self.history.is_loose(n_held) {
+            let mut held = Vec::new();
+            for running in &self.lanes {
+                running.lane.visit_rows(|low| held.push(self.history.row_number(low)));
+            }
+            held.sort_unstable();
+            held.dedup();
+            self.history.compact(&held);
+        }
     }
 
     fn run_lane(
@@ -170,10 +178,11 @@ impl Engine {
         cells: &mut CellCache,
     ) {
         let draft = &program.lanes[index];
+        let mut positions = lane_rows(draft, evaluation, times.len());
         for node in draft.keys.iter().chain(&draft.values) {
-            self.refused_texts += cells.load(*node, evaluation, &mut self.texts);
+            self.refused_texts += cells.load(*node, &positions, evaluation, &mut self.texts);
         }
-        let mut positions = lane_rows(draft, evaluation, times.len(), cells);
+        remove_refused(&draft.keys, &mut positions, cells);
         let mut input = LaneInput::default();
         let first_row = self.history.next_row() as u32;
         input.times.extend(positions.iter().map(|row| times[*row as usize]));

@@ -11,7 +11,7 @@ const TABLE_OVERHEAD: usize = 4;
 /// Time, slot, row number and link to the key's previous row.
 const ROW_BYTES: usize = 20;
 /// Two links for each distinct count, and an entry in its table.
-const DISTINCT_BYTES: usize = 16;
+const DISTINCT_BYTES: usize = 28;
 
 impl Engine {
     /// Stage and partition key of a lane, such as `1:ip`.
@@ -104,6 +104,9 @@ fn frame_text(draft: &LaneDraft, output: WindowOutput) -> String {
                 micros => format!("{} before it", duration(micros)),
             };
             let kept = match aggregates[aggregate].function {
+                Function::Newest if frame.end_micros > 1 => {
+                    "keeps one row a key, and the rows that the frame does not reach yet"
+                }
                 Function::Newest => "keeps one row a key",
                 _ => "keeps the rows of the frame",
             };
@@ -132,7 +135,9 @@ fn duration(micros: i64) -> String {
 /// Bytes of a lane for each event in its longest window, and for each key.
 fn cost_bytes(draft: &LaneDraft) -> (usize, usize) {
     let aggregates = || draft.windows.iter().flat_map(|(_, aggregates)| aggregates);
-    let keeps_rows = aggregates().any(|a| a.function != Function::Newest);
+    // Rows wait in the log until a frame that ends before the row lets them in.
+    let waits = draft.windows.iter().any(|(frame, _)| frame.end_micros > 1);
+    let keeps_rows = waits || aggregates().any(|a| a.function != Function::Newest);
     let n_distinct = aggregates().filter(|a| a.function == Function::CountDistinct).count();
     let n_queues = aggregates().filter(|a| is_queue(a)).count();
     let event = ROW_BYTES

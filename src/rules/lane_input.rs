@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::array::Array;
 use arrow::buffer::BooleanBuffer;
 
-use super::cells::{self, CellColumn};
+use super::cells::CellColumn;
 use super::evaluation::{Evaluation, true_rows};
 use super::program::{LaneDraft, Mask, NodeId};
 use crate::window::{Interner, mask_bit};
@@ -15,25 +15,19 @@ use crate::window::{Interner, mask_bit};
 pub(super) struct CellCache(HashMap<NodeId, CellColumn>);
 
 impl CellCache {
-    /// Reads the node's cells; gives the number of texts that a limit kept out.
+    /// Reads the node's cells at these rows; gives the number of texts that a limit kept out.
     pub(super) fn load(
         &mut self,
         node: NodeId,
+        rows: &[u32],
         evaluation: &mut Evaluation<'_>,
         texts: &mut [Interner],
     ) -> u64 {
-        if self.0.contains_key(&node) {
-            return 0;
-        }
-        let column = evaluation.column(node);
-        let cells = cells::to_cells(&column, &mut texts[node]).unwrap_or_else(|_| CellColumn {
-            values: vec![0; column.len()],
-            valid: Some(BooleanBuffer::new_unset(column.len())),
-            refused: Vec::new(),
+        let cells = self.0.entry(node).or_insert_with(|| {
+            let column = evaluation.column(node);
+            CellColumn::read(&column).unwrap_or_else(|_| CellColumn::empty(column.len()))
         });
-        let refused = cells.refused.len() as u64;
-        self.0.insert(node, cells);
-        refused
+        cells.intern(rows, &mut texts[node])
     }
 
     pub(super) fn get(&self, node: NodeId) -> &CellColumn {
@@ -41,12 +35,11 @@ impl CellCache {
     }
 }
 
-/// The rows that enter a lane: those of any of its selections whose key could be read.
+/// The rows that enter a lane: those of any of its selections.
 pub(super) fn lane_rows(
     draft: &LaneDraft,
     evaluation: &mut Evaluation<'_>,
     n_rows: usize,
-    cells: &CellCache,
 ) -> Vec<u32> {
     let mut union: Option<BooleanBuffer> = Some(BooleanBuffer::new_unset(n_rows));
     for selection in &draft.selections {
@@ -55,17 +48,20 @@ pub(super) fn lane_rows(
             _ => None,
         };
     }
-    let mut rows: Vec<u32> = match union {
+    match union {
         Some(union) => union.set_indices_u32().collect(),
         None => (0..n_rows as u32).collect(),
-    };
-    for key in &draft.keys {
+    }
+}
+
+/// Takes out the rows whose key a limit kept out.
+pub(super) fn remove_refused(keys: &[NodeId], rows: &mut Vec<u32>, cells: &CellCache) {
+    for key in keys {
         let refused = &cells.get(*key).refused;
         if !refused.is_empty() {
             rows.retain(|row| refused.binary_search(row).is_err());
         }
     }
-    rows
 }
 
 /// Key parts of each row, then the bit set of those that are NULL.

@@ -140,6 +140,11 @@ impl Lane {
         (self.log.n_rows() > 0).then(|| self.log.rows.get(self.log.head))
     }
 
+    /// Calls `visit` with the stream row (low 32 bits) of each row in the log, oldest first.
+    pub fn visit_rows(&self, visit: impl FnMut(u32)) {
+        (self.log.head..self.log.times.end()).map(|index| self.log.rows.get(index)).for_each(visit);
+    }
+
     /// Keys that have rows.
     pub fn n_keys(&self) -> usize {
         self.slots.len()

@@ -61,7 +61,8 @@ impl LaneLog {
             let rows =
                 Identity { slots: &self.slots, values: &self.values[*value], head: self.head };
             let (column, bit) = mask_bit(*mask);
-            links.append(rows, first, input.masks[column].iter().map(|bits| bits & bit != 0));
+            let counts = input.masks[column].iter().map(|bits| bits & bit != 0);
+            links.append(rows, first, slots, &input.values[*value], counts);
         }
     }
 

@@ -12,14 +12,22 @@ use super::log::Log;
 /// with equal key and equal value; 0 where there is none.
 #[derive(Debug)]
 pub(crate) struct Links {
-    /// Low 32 bits of the newest row of each (slot, value).
-    newest: HashTable<u32>,
+    newest: HashTable<Newest>,
     pub(crate) previous: Log<u32>,
     pub(crate) next: Log<u32>,
     hasher: RandomState,
 }
 
-/// What identifies the rows: the lane's slot and value columns.
+/// The newest row of a key and value. It repeats what the log has: a look there would be a cache miss.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    value: u64,
+    slot: u32,
+    /// Low 32 bits of the row's index.
+    row: u32,
+}
+
+/// Where the columns that identify a row are.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity<'a> {
     pub(crate) slots: &'a Log<u32>,
@@ -33,10 +41,6 @@ impl Identity<'_> {
     fn index(&self, low: u32) -> u64 {
         self.head + u64::from(low.wrapping_sub(self.head as u32))
     }
-
-    fn key(&self, index: u64) -> (u32, u64) {
-        (self.slots.get(index), self.values.get(index))
-    }
 }
 
 impl Links {
@@ -49,50 +53,59 @@ impl Links {
         }
     }
 
-    fn hash(hasher: &RandomState, (slot, value): (u32, u64)) -> u64 {
+    fn hash(hasher: &RandomState, slot: u32, value: u64) -> u64 {
         let mut state = hasher.build_hasher();
         state.write_u64(value);
         state.write_u32(slot);
         state.finish()
     }
 
-    /// Links the rows that were just appended to the log, from `first` on; `mask` says which count.
+    /// Links the rows that were just appended to the log, from `first` on: their slots and values, and
+    /// whether they count.
     pub(crate) fn append(
         &mut self,
-        rows: Identity<'_>,
+        log: Identity<'_>,
         first: u64,
-        mask: impl Iterator<Item = bool>,
+        slots: &[u32],
+        values: &[u64],
+        counts: impl Iterator<Item = bool>,
     ) {
-        self.next.extend(&vec![0; (rows.slots.end() - first) as usize]);
-        let link = |(index, counts)| if counts { self.link(rows, index) } else { 0 };
-        let distances: Vec<u32> = (first..).zip(mask).map(link).collect();
+        self.next.extend(&vec![0; slots.len()]);
+        let rows = (first..).zip(slots.iter().zip(values)).zip(counts);
+        let distances: Vec<u32> = rows
+            .map(|((index, (slot, value)), counts)| match counts {
+                true => self.link(log, index, *slot, *value),
+                false => 0,
+            })
+            .collect();
         self.previous.extend(&distances);
     }
 
-    fn link(&mut self, rows: Identity<'_>, index: u64) -> u32 {
-        let key = rows.key(index);
-        let hash = Self::hash(&self.hasher, key);
-        if let Some(low) = self.newest.find_mut(hash, |&low| rows.key(rows.index(low)) == key) {
-            let previous = rows.index(*low);
-            *low = index as u32;
+    #[inline]
+    fn link(&mut self, log: Identity<'_>, index: u64, slot: u32, value: u64) -> u32 {
+        let hash = Self::hash(&self.hasher, slot, value);
+        let is_same = |newest: &Newest| newest.value == value && newest.slot == slot;
+        if let Some(newest) = self.newest.find_mut(hash, is_same) {
+            let previous = log.index(newest.row);
+            newest.row = index as u32;
             let distance = (index - previous) as u32;
             self.next.set(previous, distance);
             return distance;
         }
         let hasher = &self.hasher;
-        self.newest.insert_unique(hash, index as u32, |&low| {
-            Self::hash(hasher, rows.key(rows.index(low)))
-        });
+        let newest = Newest { value, slot, row: index as u32 };
+        self.newest
+            .insert_unique(hash, newest, |other| Self::hash(hasher, other.slot, other.value));
         0
     }
 
     /// Forgets a row that is about to leave the log.
-    pub(crate) fn remove(&mut self, rows: Identity<'_>, index: u64) {
+    pub(crate) fn remove(&mut self, log: Identity<'_>, index: u64) {
         if self.next.get(index) != 0 {
             return;
         }
-        let hash = Self::hash(&self.hasher, rows.key(index));
-        if let Ok(found) = self.newest.find_entry(hash, |&low| low == index as u32) {
+        let hash = Self::hash(&self.hasher, log.slots.get(index), log.values.get(index));
+        if let Ok(found) = self.newest.find_entry(hash, |newest| newest.row == index as u32) {
             found.remove();
         }
     }
@@ -103,6 +116,7 @@ impl Links {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.newest.capacity() * 8 / 7 * 5 + self.previous.bytes() + self.next.bytes()
+        let entry = size_of::<Newest>() + 1;
+        self.newest.capacity() * 8 / 7 * entry + self.previous.bytes() + self.next.bytes()
     }
 }

@@ -1,5 +1,7 @@
 //! Everything about Kafka, against a real broker: the source, the topics, and the whole program.
 
+#![allow(clippy::unwrap_used)] // help for tests may panic as tests do
+
 #[allow(unreachable_pub, missing_docs)]
 #[path = "../support/broker.rs"]
 mod broker;

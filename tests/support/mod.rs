@@ -1,6 +1,6 @@
 //! What several tests need.
 
-#![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used)] // each test binary uses its part
 
 pub mod arrival;
 pub mod events;

@@ -38,8 +38,17 @@ struct Partition {
     standing: Standing,
     /// Newest snapshot that nobody has looked at yet.
     snapshot: Option<Snapshot>,
-    /// Batches that are not handed on yet, each with the offset after its last record.
-    held: VecDeque<(RawBatch, i64)>,
+    /// Batches that are not handed on yet.
+    held: VecDeque<Held>,
+}
+
+/// A batch that is not handed on yet.
+struct Held {
+    batch: RawBatch,
+    /// The offset after its last record.
+    next_offset: i64,
+    /// Bytes of all its records, those set aside among them.
+    n_bytes: usize,
 }
 
 pub(super) struct Partitions {
@@ -118,7 +127,7 @@ impl Partitions {
         let Some(input) = topic.inputs.remove(&number) else { return };
         tracing::info!(topic = &*topic.name, partition = number, "partition revoked");
         if let Some(partition) = self.inputs.remove(&input) {
-            let n_bytes: usize = partition.held.iter().map(|(batch, _)| batch.n_bytes()).sum();
+            let n_bytes: usize = partition.held.iter().map(|held| held.n_bytes).sum();
             self.held_bytes = self.held_bytes.saturating_sub(n_bytes);
         }
         self.commits.disown(input);
@@ -148,14 +157,9 @@ impl Partitions {
             self.metrics.tombstones_dropped.inc();
             return;
         };
-        self.held_bytes += partition.keep(
-            input,
-            message.offset(),
-            payload,
-            received_at,
-            self.batch_events,
-            self.record_bytes_max,
-        );
+        let held = partition.open_batch(input, received_at, self.batch_events);
+        held.keep(message.offset(), payload, received_at, self.record_bytes_max);
+        self.held_bytes += payload.len();
     }
 
     /// The library names the partition's number alone: with several topics that may be ambiguous,
@@ -186,8 +190,8 @@ impl Partitions {
     pub(super) fn take_batch(&mut self, wanted: Option<InputId>) -> Option<RawBatch> {
         let input = self.choose(wanted)?;
         let partition = self.inputs.get_mut(&input)?;
-        let (batch, next_offset) = partition.held.pop_front()?;
-        self.held_bytes = self.held_bytes.saturating_sub(batch.n_bytes());
+        let Held { batch, next_offset, n_bytes } = partition.held.pop_front()?;
+        self.held_bytes = self.held_bytes.saturating_sub(n_bytes);
         if let Some(topic) = self.topics.get_mut(&*partition.topic) {
             topic.handed_on.insert(partition.number, next_offset);
         }
@@ -280,35 +284,47 @@ impl Partitions {
 }
 
 impl Partition {
-    /// Appends a record, and says how many bytes are held for it.
-    fn keep(
+    /// The newest batch, or a new one where that is full.
+    fn open_batch(
         &mut self,
         input: InputId,
-        offset: i64,
-        payload: &[u8],
         received_at: TimeMicros,
-        batch_events: usize,
-        record_bytes_max: usize,
-    ) -> usize {
-        if !self.held.back().is_some_and(|(batch, _)| batch.len() < batch_events) {
-            self.held.push_back((RawBatch::new(input, self.origin, self.number, received_at), 0));
-        }
-        let Some((batch, next_offset)) = self.held.back_mut() else { return 0 };
+        events_max: usize,
+    ) -> &mut Held {
+        let index = match self.held.back() {
+            Some(held) if held.n_records() < events_max => self.held.len() - 1,
+            _ => {
+                let batch = RawBatch::new(input, self.origin, self.number, received_at);
+                self.held.push_back(Held { batch, next_offset: 0, n_bytes: 0 });
+                self.held.len() - 1
+            }
+        };
+        &mut self.held[index]
+    }
+}
+
+impl Held {
+    fn n_records(&self) -> usize {
+        self.batch.len() + self.batch.rejections.len()
+    }
+
+    fn keep(&mut self, offset: i64, record: &[u8], received_at: TimeMicros, bytes_max: usize) {
+        let batch = &mut self.batch;
         (batch.received_at, batch.written_at) = (received_at, received_at);
-        *next_offset = offset + 1;
-        if payload.len() <= record_bytes_max {
-            batch.push(offset, payload);
-            return payload.len();
+        self.next_offset = offset + 1;
+        self.n_bytes += record.len();
+        if record.len() <= bytes_max {
+            return batch.push(offset, record);
         }
+        let n_bytes = record.len();
         batch.rejections.push(Rejection {
             place: batch.place_of(offset),
             reason: RejectReason::RecordTooLong,
             message: format!(
-                "record of {} bytes is longer than {record_bytes_max}\nhint: raise input.record_bytes_max",
-                payload.len()
+                "record of {n_bytes} bytes is longer than {bytes_max}\n\
+                 hint: raise input.record_bytes_max"
             ),
-            raw: payload.to_vec(),
+            raw: record.to_vec(),
         });
-        0
     }
 }
