@@ -544,6 +544,38 @@ fn ctrl_c_ends_a_replay_with_what_was_found() {
     drop(stdin);
 }
 
+#[test]
+fn ctrl_c_ends_the_wait_for_the_first_byte() {
+    let folder = folder();
+    for arguments in [
+        &["replay", "-", "--rules", "rules"][..],
+        &["rules", "run", "three_failures", "-", "--rules", "rules"],
+    ] {
+        let mut child = program(folder.path(), arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        // A signal that comes before anybody listens would end the program as well, by itself.
+        wait_for_listener(&child);
+        signal(&child, "-INT");
+        let ran = ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, 130, "{arguments:?}: {}", ran.err);
+        drop(stdin);
+    }
+}
+
+/// Waits until the program handles SIGINT itself.
+fn wait_for_listener(child: &Child) {
+    let path = format!("/proc/{}/status", child.id());
+    let handles = |status: &str| {
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
+    };
+    let started = Instant::now();
+    while !handles(&fs::read_to_string(&path).unwrap()) {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never listens");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A configuration of `run`.
 fn live_config(folder: &Path, brokers: &str, listen: &str) {
     let text = format!(

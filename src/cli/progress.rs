@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::terminal;
-use crate::alert::rfc3339;
+use crate::Result;
+use crate::alert::{Alert, rfc3339};
+use crate::delivery::Destination;
 use crate::pipeline::Counts;
 use crate::source::Progress;
 
@@ -50,9 +52,33 @@ impl ProgressLine {
         self.bar.set_position(self.files.read());
     }
 
+    /// A destination on the same terminal: the line makes room for what it prints.
+    pub(super) fn above(&self, inner: Box<dyn Destination>) -> Box<dyn Destination> {
+        Box::new(Above { bar: self.bar.clone(), inner })
+    }
+
     /// Takes the line away.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+struct Above {
+    bar: ProgressBar,
+    inner: Box<dyn Destination>,
+}
+
+impl Destination for Above {
+    fn deliver(&mut self, alerts: &[Alert]) -> Result<()> {
+        self.bar.suspend(|| self.inner.deliver(alerts))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.bar.suspend(|| self.inner.flush())
+    }
+
+    fn reader_gone(&self) -> bool {
+        self.inner.reader_gone()
     }
 }
 

@@ -50,18 +50,19 @@ pub(super) struct ReplayArgs {
 pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let (mut config, pack) = args.rules.load()?;
     args.input.apply(&mut config)?;
-    let mut origins = Origins::default();
-    let files = setup::files(&args.input, &config, &mut origins)?;
-    let engine = plan_some(pack, &config)?;
     let stop = Stop::on_signals()?;
+    let Some((files, origins)) = setup::files(&args.input, &config, &stop)? else {
+        return Ok(Exit::Interrupted);
+    };
+    let engine = plan_some(pack, &config)?;
     let metrics = Arc::new(Metrics::new()?);
+    let mut line = ProgressLine::new(files.progress(), !args.quiet);
     let mut alerting =
-        Alerting::new(engine, setup::alerts(&config), sinks(args)?, metrics.clone())?;
+        Alerting::new(engine, setup::alerts(&config), sinks(args, &line)?, metrics.clone())?;
     let mut aside = setup::aside(&config)?;
     if !args.quiet {
         aside.tell = Some(Box::new(first_rejections()));
     }
-    let mut line = ProgressLine::new(files.progress(), !args.quiet);
     let pipeline = Pipeline {
         source: Box::new(files),
         origins,
@@ -91,7 +92,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     Ok(if stop.was_asked() { Exit::Interrupted } else { Exit::Good })
 }
 
-fn sinks(args: &ReplayArgs) -> Result<Vec<Sink>> {
+fn sinks(args: &ReplayArgs, line: &Option<ProgressLine>) -> Result<Vec<Sink>> {
     let mut sinks = Vec::new();
     if let Some(path) = &args.alerts {
         let destination = Box::new(delivery::file::create(path)?);
@@ -103,6 +104,10 @@ fn sinks(args: &ReplayArgs) -> Result<Vec<Sink>> {
         } else {
             Box::new(delivery::stdout::table(terminal::stdout_is_coloured()))
         };
+    let destination = match line {
+        Some(line) if terminal::stdout_is_terminal() => line.above(destination),
+        _ => destination,
+    };
     sinks.push(Sink { label: "stdout", destination });
     Ok(sinks)
 }

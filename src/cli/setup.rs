@@ -3,8 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use super::input::InputArgs;
+use super::signals::Stop;
 use crate::alert::AlertConfig;
 use crate::config::{Config, InputFormat, micros};
 use crate::event::Origins;
@@ -63,13 +66,42 @@ pub(super) fn alerts(config: &Config) -> AlertConfig {
     }
 }
 
-/// Opens all log files.
-pub(super) fn files(args: &InputArgs, config: &Config, origins: &mut Origins) -> Result<Files> {
+/// How often a wait looks whether somebody asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Opens all log files; `None` when somebody asked to stop before the last of them, a pipe maybe, had
+/// said anything.
+pub(super) fn files(
+    args: &InputArgs,
+    config: &Config,
+    stop: &Stop,
+) -> Result<Option<(Files, Origins)>> {
     let options = FileOptions {
         record_bytes_max: bytes(config.input.record_bytes_max),
         ..FileOptions::default()
     };
-    Files::open(&args.names(), options, origins)
+    let names = args.names();
+    let (sender, opened) = mpsc::channel();
+    let open = move || {
+        let mut origins = Origins::default();
+        let files = Files::open(&names, options, &mut origins).map(|files| (files, origins));
+        // Nobody waits any more after a stop.
+        let _ = sender.send(files);
+    };
+    let thread = std::thread::Builder::new().name("open".to_owned());
+    thread
+        .spawn(open)
+        .map_err(|error| Error::unexpected("cannot start a thread").detail(error.to_string()))?;
+    loop {
+        match opened.recv_timeout(LOOK_EVERY) {
+            Ok(files) => return files.map(Some),
+            Err(RecvTimeoutError::Timeout) if stop.was_asked() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::unexpected("the log files could not be opened"));
+            }
+        }
+    }
 }
 
 /// Which events of log files are wanted.

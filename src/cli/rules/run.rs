@@ -68,10 +68,12 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     if !refused.is_empty() {
         return Err(refused.into());
     }
-    let mut origins = Origins::default();
-    let source = Box::new(setup::files(&args.input, &config, &mut origins)?);
-    let rows = Rows::create(&args.output, args.output_format, &engine.schema(0))?;
     let stop = Stop::on_signals()?;
+    let Some((files, origins)) = setup::files(&args.input, &config, &stop)? else {
+        return Ok(Exit::Interrupted);
+    };
+    let source = Box::new(files);
+    let rows = Rows::create(&args.output, args.output_format, &engine.schema(0))?;
     let (counts, found) = match args.engine {
         EngineKind::Live => {
             let mut live = Live { engine, rows, found: 0 };
