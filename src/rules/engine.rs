@@ -1,7 +1,5 @@
 //! All rules, running: lanes shared between them, one pass over each batch.
 
-use std::collections::BTreeSet;
-
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
@@ -250,24 +248,25 @@ impl Engine {
     }
 
     /// The rows inside the frames of `rule` at `row` of the batch that was processed last, in time
-    /// order, the row itself among them. Newest `max` rows; the second value counts all.
+    /// order, the row itself among them. The newest `max` rows; the second value counts all, but of
+    /// each frame no more than `max + 1`: a hot key must not make every alert walk a long frame.
     pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
-        let last_batch = self.history.next_row();
-        let mut rows = BTreeSet::new();
+        let mut rows = Vec::new();
         for &(lane, window) in &self.plans[rule].windows {
             let running = &self.lanes[lane];
             let Ok(position) = running.positions.binary_search(&row) else { continue };
+            let end = rows.len() + max.saturating_add(1);
             running.lane.visit_frame(window, position, |low| {
-                rows.insert(self.history.row_number(low));
+                rows.push(self.history.row_number(low));
+                rows.len() < end
             });
         }
-        debug_assert!(rows.last().is_none_or(|last| *last < last_batch));
-        if let Some(first) = self.history.first_row_of_newest_batch() {
-            rows.insert(first + u64::from(row));
-        }
-        let total = rows.len();
-        let newest = rows.into_iter().skip(total.saturating_sub(max));
-        (newest.filter_map(|row| self.history.witness(row)).collect(), total)
+        let first = self.history.first_row_of_newest_batch();
+        rows.extend(first.map(|first| first + u64::from(row)));
+        rows.sort_unstable();
+        rows.dedup();
+        let newest = rows.iter().skip(rows.len().saturating_sub(max));
+        (newest.filter_map(|row| self.history.witness(*row)).collect(), rows.len())
     }
 
     /// Sizes of all lanes, and of the evidence kept for them.

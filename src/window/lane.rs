@@ -124,8 +124,8 @@ impl Lane {
     }
 
     /// Calls `visit` with the stream row (low 32 bits) of each row that lies in the frame of `window`
-    /// at row `row` of the last batch and has its key; newest first. Dropped rows do not count in `row`.
-    pub fn visit_frame(&self, window: usize, row: usize, visit: impl FnMut(u32)) {
+    /// at row `row` of the last batch and has its key; newest first, until it says `false`. Dropped rows do not count in `row`.
+    pub fn visit_frame(&self, window: usize, row: usize, visit: impl FnMut(u32) -> bool) {
         let (window, (slot, time)) = (&self.windows[window], self.batch[row]);
         let newest = time.saturating_sub(window.frame.end_micros);
         let oldest = time.saturating_sub(window.frame.start_micros);

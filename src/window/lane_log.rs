@@ -105,18 +105,19 @@ impl LaneLog {
     }
 
     /// Calls `visit` with each row of a key whose time is within `oldest..=newest` and that is in one
-    /// of `masks`; newest first.
+    /// of `masks`; newest first, until it says `false`.
     pub(crate) fn visit_key(
         &self,
         slot: u32,
         (oldest, newest): (TimeMicros, TimeMicros),
         masks: &[usize],
-        mut visit: impl FnMut(u32),
+        mut visit: impl FnMut(u32) -> bool,
     ) {
         let mut at = self.newest.get(slot as usize).copied().unwrap_or(u64::MAX);
         while at != u64::MAX && at >= self.head && self.times.get(at) >= oldest {
-            if self.times.get(at) <= newest && masks.iter().any(|mask| self.has(*mask, at)) {
-                visit(self.rows.get(at));
+            let counts = self.times.get(at) <= newest && masks.iter().any(|m| self.has(*m, at));
+            if counts && !visit(self.rows.get(at)) {
+                break;
             }
             let distance = u64::from(self.previous.get(at));
             if distance == 0 || distance > at {
