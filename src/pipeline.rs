@@ -96,6 +96,14 @@ pub trait Consumer {
         Ok(())
     }
 
+    /// Nothing comes for now: what is found is told, as at the end. The stream may go on.
+    ///
+    /// # Errors
+    /// As [`Consumer::take`].
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// The stream has ended.
     ///
     /// # Errors

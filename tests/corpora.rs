@@ -3,6 +3,8 @@
 //! The folder of third-party logs is named by `NIGHTLATCH_CORPORA`; a log that the test writes itself is
 //! always checked in the same way.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on fails
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

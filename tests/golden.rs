@@ -1,5 +1,7 @@
 //! What the example log gives, to the byte, however it comes in.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on fails
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Reference tables: CSV files joined to the events, by the live core and by plain DataFusion.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on fails
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

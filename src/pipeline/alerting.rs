@@ -80,9 +80,13 @@ impl Consumer for Alerting {
         self.deliver(&alerts)
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn settle(&mut self) -> Result<()> {
         let alerts = self.episodes.flush();
-        self.deliver(&alerts)?;
+        self.deliver(&alerts)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.settle()?;
         self.sinks.iter_mut().try_for_each(|sink| sink.destination.flush())
     }
 

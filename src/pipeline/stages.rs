@@ -95,7 +95,11 @@ impl Stages<'_> {
             }
             Message::Idle(input) => self.order.set_idle(input, true),
             Message::Active(input) => self.order.set_idle(input, false),
-            Message::AllIdle => self.order.release_all(),
+            Message::AllIdle => {
+                self.order.release_all();
+                self.release()?;
+                self.consumer.settle()?;
+            }
             Message::End(_) | Message::Failed(_) => {}
         }
         self.release()
