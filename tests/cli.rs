@@ -622,7 +622,7 @@ fn a_stop_while_waiting_for_a_broker_ends_in_good_order() {
     // The listener is up when the log names it; then the program waits for the broker.
     let mut err = child.stderr.take().unwrap();
     let (mut log, mut piece) = (String::new(), [0; 4096]);
-    while !log.contains("waiting for Kafka") {
+    while !log.contains("waiting for a Kafka broker") {
         let n_bytes = err.read(&mut piece).unwrap();
         assert!(n_bytes > 0, "ended early: {log}");
         log.push_str(&String::from_utf8_lossy(&piece[..n_bytes]));
