@@ -102,7 +102,7 @@ fn the_example_with_every_comment_taken_off_is_sound() {
         EXAMPLE.lines().map(|l| l.strip_prefix("# ").filter(|t| is_line(t)).unwrap_or(l)).collect();
     let config = parse("all", &text.join("\n")).unwrap();
     assert_eq!(config.reference.len(), 1);
-    assert_eq!(config.kafka.librdkafka.len(), 4);
+    assert_eq!(config.kafka.librdkafka.len(), 2);
 }
 
 #[test]
