@@ -275,13 +275,6 @@ impl Order {
         Ok(None)
     }
 
-    /// Whether the source should hold this input back: the buffer is full, and a slower input is
-    /// what it waits for.
-    pub fn should_hold(&self, input: InputId) -> bool {
-        self.buffered() >= self.config.buffered_events_max
-            && self.slowest().is_some_and(|slowest| slowest != input)
-    }
-
     /// The input with the lowest watermark among those that hold it: the one to read next.
     pub fn slowest(&self) -> Option<InputId> {
         let holding = self.inputs.iter().zip(&self.ids).filter(|(input, _)| input.holds());

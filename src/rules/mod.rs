@@ -28,7 +28,7 @@ use crate::{Error, Result};
 
 pub use batch::run_batch;
 pub use engine::Engine;
-pub use pack::{embedded_rules, embedded_tests, rule as parse_rule};
+pub use pack::{embedded_tests, rule as parse_rule};
 
 /// How loud a rule is.
 #[derive(

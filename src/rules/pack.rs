@@ -9,11 +9,6 @@ use crate::{Error, Result};
 
 include!(concat!(env!("OUT_DIR"), "/embedded_pack.rs"));
 
-/// The default pack: file name and text of each rule, in the order of the names.
-pub fn embedded_rules() -> &'static [(&'static str, &'static str)] {
-    EMBEDDED_RULES
-}
-
 /// The default pack's tests: path below `tests/` and text of each file, in the order of the paths.
 pub fn embedded_tests() -> &'static [(&'static str, &'static str)] {
     EMBEDDED_TESTS
