@@ -13,6 +13,7 @@ pub mod rules;
 pub mod serve;
 pub mod simulate;
 pub mod source;
+pub mod store;
 pub mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

@@ -13,7 +13,9 @@ use crate::event::{Origin, OriginKind, Place, TimeMicros};
 use crate::rules::Severity;
 
 /// Where an episode stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The first match; always revision 1.
@@ -34,6 +36,9 @@ pub struct Alert {
     pub revision: u64,
     /// What this revision reports.
     pub status: Status,
+    /// The event time at which this revision was due: revisions come in this order. Not written.
+    #[serde(skip)]
+    pub at: TimeMicros,
     /// The rule's id.
     #[serde(serialize_with = "text")]
     pub rule: Arc<str>,

@@ -77,12 +77,13 @@ pub(super) struct Episode {
 
 impl Episode {
     /// The next revision.
-    pub(super) fn revise(&mut self, rule: &RuleFacts, status: Status) -> Alert {
+    pub(super) fn revise(&mut self, rule: &RuleFacts, status: Status, at: TimeMicros) -> Alert {
         self.revision += 1;
         Alert {
             id: self.id.clone(),
             revision: self.revision,
             status,
+            at,
             rule: rule.id.clone(),
             rule_version: rule.version.clone(),
             title: rule.title.clone(),

@@ -36,6 +36,8 @@ pub struct Episodes {
     config: AlertConfig,
     stats: AlertStats,
     key: RandomState,
+    /// Time that the stream has reached.
+    reached: TimeMicros,
 }
 
 /// One row of one rule's matches.
@@ -78,6 +80,7 @@ impl Episodes {
                 ..AlertStats::default()
             },
             key: RandomState::new(),
+            reached: TimeMicros::MIN,
         })
     }
 
@@ -235,7 +238,7 @@ impl Episodes {
         };
         self.fill(&mut episode, own, frame, origins);
         self.stats.rules[found.rule].opened += 1;
-        alerts.push(episode.revise(&self.rules[found.rule], Status::Opened));
+        alerts.push(episode.revise(&self.rules[found.rule], Status::Opened, found.time));
         if self.is_full() {
             self.stats.untracked += 1;
             return;
@@ -276,6 +279,7 @@ impl Episodes {
 
     /// Fires all deadlines before `time`, in order.
     fn fire_before(&mut self, time: TimeMicros, alerts: &mut Vec<Alert>) {
+        self.reached = self.reached.max(time);
         while let Some(deadline) = self.deadlines.pop_before(time) {
             match deadline.due {
                 Due::Update => self.update(&deadline, alerts),
@@ -290,7 +294,9 @@ impl Episodes {
         episode.update_due = None;
         episode.emitted_at = deadline.time;
         self.stats.rules[rule].updated += 1;
-        alerts.push(episode.revise(&self.rules[rule], Status::Updated));
+        // At the end of the stream an update is told before it is due.
+        let at = deadline.time.min(self.reached);
+        alerts.push(episode.revise(&self.rules[rule], Status::Updated, at));
     }
 
     /// Closes an episode, or waits on when matches came since the deadline was set.
@@ -308,7 +314,7 @@ impl Episodes {
         }
         self.stats.open -= 1;
         self.stats.rules[rule].closed += 1;
-        alerts.push(episode.revise(&self.rules[rule], Status::Closed));
+        alerts.push(episode.revise(&self.rules[rule], Status::Closed, deadline.time));
     }
 }
 

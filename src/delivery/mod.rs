@@ -1,8 +1,10 @@
 //! Delivery: where alerts go, one file a destination.
 
 pub mod file;
+pub mod http_destination;
 pub mod kafka;
 mod lines;
+pub mod record;
 pub mod stdout;
 pub mod table;
 #[cfg(test)]

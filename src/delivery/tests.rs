@@ -29,6 +29,7 @@ fn alert(id: &str, revision: u64) -> Alert {
         place: EvidencePlace::File { file: "examples/ring.jsonl".into(), line },
     };
     Alert {
+        at: 0,
         id: id.into(),
         revision,
         status: if revision == 1 { Status::Opened } else { Status::Updated },
