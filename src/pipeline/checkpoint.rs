@@ -33,6 +33,9 @@ pub trait AlertLog: Send + Sync {
     /// When the disk refuses.
     fn sync(&self) -> Result<u64>;
 
+    /// A manifest is durable that knows the log up to here: revisions before are never made again.
+    fn confirmed(&self, position: u64);
+
     /// Event time below which every revision is delivered to all destinations.
     fn delivered_until(&self) -> Option<TimeMicros>;
 }
@@ -306,7 +309,11 @@ fn write(mut pending: Pending, alert_log: Option<&dyn AlertLog>) -> Outcome {
         delivered_until = log.delivered_until();
         pending.set_delivered_until(delivered_until);
     }
+    let position = pending.outbox();
     let written = pending.write()?;
+    if let Some(log) = alert_log {
+        log.confirmed(position);
+    }
     Ok(Durable { written, delivered_until, sync: started.elapsed() })
 }
 
