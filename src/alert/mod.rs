@@ -11,6 +11,7 @@ mod distinct;
 mod episode;
 mod episodes;
 mod json;
+mod saved;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod value;
 pub use alert::{Alert, Evidence, EvidencePlace, Status, Values};
 pub use episodes::{Episodes, Frame};
 pub use json::write_json_lines;
+pub use saved::{EpisodesManifest, RestoredEpisodes};
 pub use summary::check_summary;
 pub use text::{escape, shorten};
 pub use value::{json_value, rfc3339, text_value};

@@ -13,10 +13,11 @@ use crate::delivery::{self, Destination};
 use crate::event::Origins;
 use crate::event::reject::Rejection;
 use crate::kafka::Cluster;
-use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
+use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, Store, place_text};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
 use crate::source::kafka::{Kafka, KafkaOptions};
+use crate::store::StateFolder;
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -69,6 +70,7 @@ fn watch(
     metrics: Arc<Metrics>,
     health: &Health,
 ) -> Result<()> {
+    let (folder, _) = StateFolder::open(&config.state.folder)?;
     let sinks = sinks(config, stop)?;
     let aside = aside(config, stop)?;
     let mut origins = Origins::default();
@@ -82,7 +84,16 @@ fn watch(
         reading: Reading { idle_release: Some(config.order.idle_release), ..Reading::default() },
         order: setup::order(config),
         aside,
-        commit: Some(Box::new(move |input, next_offset| commits.done(input, next_offset))),
+        store: Some(Store {
+            folder,
+            every: config.state.checkpoint_every,
+            not_before: None,
+            restored: None,
+            alert_log: None,
+            commit: Box::new(move |offsets, _| {
+                offsets.iter().for_each(|(input, next_offset)| commits.done(*input, *next_offset));
+            }),
+        }),
         stop: stop.flag.clone(),
         // What still waits for the watermark is not committed: it is read again.
         release_on_stop: false,

@@ -1,6 +1,7 @@
 //! What a type cannot say: values that contradict each other or make no sense.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Config;
 use crate::{Error, suggest};
@@ -13,6 +14,7 @@ pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     let mut found = Vec::new();
     limits(config, &mut found);
     sizes(config, &mut found);
+    state(config, &mut found);
     sshd(config, &mut found);
     kafka(config, &mut found);
     sinks(config, &mut found);
@@ -62,6 +64,24 @@ fn sizes(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
     let outside = all.into_iter().filter(|(_, size)| *size == 0 || *size > SIZE_MAX);
     found
         .extend(outside.map(|(keys, _)| (keys, Error::usage("must be from \"1 B\" to \"1 GiB\""))));
+}
+
+/// Checkpoints closer together would do nothing but wait for the disk.
+const CHECKPOINT_EVERY_MIN: Duration = Duration::from_millis(100);
+
+fn state(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let state = &config.state;
+    if state.folder.as_os_str().is_empty() {
+        let error = Error::usage("a folder needs a name");
+        found.push((&["state", "folder"], error.hint("the default is \"nightlatch-state\"")));
+    }
+    if state.checkpoint_every < CHECKPOINT_EVERY_MIN {
+        found.push((
+            &["state", "checkpoint_every"],
+            Error::usage("must be at least \"100 milliseconds\"")
+                .hint("the default is \"30 seconds\""),
+        ));
+    }
 }
 
 fn sshd(config: &Config, found: &mut Vec<(KeyPath, Error)>) {

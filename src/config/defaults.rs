@@ -34,6 +34,8 @@ const ACCOUNTS_MAX: usize = 100;
 const IPS_MAX: usize = 100;
 const OPEN_MAX: usize = 100_000;
 
+const FOLDER: &str = "nightlatch-state";
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
@@ -102,7 +104,12 @@ impl Default for AlertsConfig {
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { rows_max: ROWS_MAX, keys_max: KEYS_MAX }
+        Self {
+            folder: FOLDER.into(),
+            checkpoint_every: CHECKPOINT_EVERY,
+            rows_max: ROWS_MAX,
+            keys_max: KEYS_MAX,
+        }
     }
 }
 

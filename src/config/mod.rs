@@ -42,7 +42,7 @@ pub struct Config {
     pub dead_letter: SinkConfig,
     /// Where records go that came too late or from the future.
     pub late: SinkConfig,
-    /// Limits of the window state.
+    /// Where state is kept over a restart, and limits of it.
     pub state: StateConfig,
     /// Tables that rules may join with.
     pub reference: Vec<ReferenceConfig>,
@@ -177,6 +177,11 @@ pub struct SinkConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateConfig {
+    /// Folder in which `run` keeps its state over a restart.
+    pub folder: PathBuf,
+    /// How often the state is written to it.
+    #[serde(with = "units::duration")]
+    pub checkpoint_every: Duration,
     /// Rows in the log of one lane.
     pub rows_max: usize,
     /// Keys in one lane.

@@ -149,6 +149,12 @@ fn bad_files_are_told_with_place_and_way_out() {
         "[order]\nbatch_events = 0\n",
         &["f.toml:2:1 (order.batch_events): must be at least 1"],
     );
+    refused("[state]\nfolder = ''\n", &["f.toml:2:1 (state.folder): a folder needs a name"]);
+    refused(
+        "[state]\ncheckpoint_every = '99 ms'\n",
+        &["(state.checkpoint_every): must be at least \"100 milliseconds\""],
+    );
+    assert!(parse("x", "[state]\ncheckpoint_every = '100 milliseconds'\n").is_ok());
     refused("[alerts]\nstdout = false\n", &["alerts go nowhere"]);
     refused("[late]\ntopic = 'late'\n", &["a topic without brokers"]);
     refused("[kafka]\nbrokers = 'a:1'\n", &["brokers without topics"]);

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::Consumer;
+use super::{Consumer, ConsumerManifest};
 use crate::Result;
-use crate::alert::{Alert, AlertConfig, Episodes};
+use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
 use crate::rules::Engine;
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise, severity_label};
+use crate::store::{BlockReader, BlockWriter, Manifest};
 
 /// A destination, and the label it has in metrics.
 pub struct Sink {
@@ -26,7 +27,18 @@ pub struct Alerting {
     engine: Engine,
     episodes: Episodes,
     sinks: Vec<Sink>,
+    /// Revisions of an earlier event time were delivered before a restart.
+    suppress_before: Option<TimeMicros>,
     metrics: Arc<Metrics>,
+}
+
+/// What a manifest gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoredState {
+    /// Episodes that are open again, and those that are not.
+    pub episodes: RestoredEpisodes,
+    /// Event time from which on events are to be read again, for windows that could not be restored.
+    pub rebuild_from: Option<TimeMicros>,
 }
 
 impl Alerting {
@@ -42,7 +54,24 @@ impl Alerting {
     ) -> Result<Self> {
         metrics.know_rules(engine.rules());
         let episodes = Episodes::new(engine.rules(), config)?;
-        Ok(Self { engine, episodes, sinks, metrics })
+        Ok(Self { engine, episodes, sinks, suppress_before: None, metrics })
+    }
+
+    /// Revisions that were due before this event time are not delivered: they were.
+    pub fn suppress_before(&mut self, time: Option<TimeMicros>) {
+        self.suppress_before = time;
+    }
+
+    /// Takes over windows and episodes of a manifest.
+    ///
+    /// # Errors
+    /// When the episodes cannot be read; nothing has changed then.
+    pub fn restore(&mut self, manifest: &Manifest, blocks: &BlockReader) -> Result<RestoredState> {
+        let episodes = match &manifest.episodes {
+            Some(saved) => self.episodes.restore(saved, blocks)?,
+            None => RestoredEpisodes::default(),
+        };
+        Ok(RestoredState { episodes, rebuild_from: None })
     }
 
     /// The rules, and the alerts that each has opened.
@@ -51,18 +80,27 @@ impl Alerting {
         rules.map(|(rule, stats)| (rule.id.clone(), stats.opened)).collect()
     }
 
-    fn deliver(&mut self, alerts: &[Alert]) -> Result<()> {
+    fn deliver(&mut self, mut alerts: Vec<Alert>) -> Result<()> {
+        self.suppress(&mut alerts);
         if alerts.is_empty() {
             return Ok(());
         }
         for sink in &mut self.sinks {
-            let delivered = sink.destination.deliver(alerts);
+            let delivered = sink.destination.deliver(&alerts);
             let outcome = if delivered.is_ok() { "delivered" } else { "failed" };
             let counter = self.metrics.deliveries.with_label_values(&[sink.label, outcome]);
             counter.inc_by(alerts.len() as u64);
             delivered?;
         }
         Ok(())
+    }
+
+    fn suppress(&self, alerts: &mut Vec<Alert>) {
+        let Some(time) = self.suppress_before else { return };
+        let before = alerts.len();
+        alerts.retain(|alert| alert.at >= time);
+        let counter = self.metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
+        counter.inc_by((before - alerts.len()) as u64);
     }
 }
 
@@ -72,22 +110,32 @@ impl Consumer for Alerting {
         let engine = &self.engine;
         let mut frame = |rule, row, max| engine.witnesses(rule, row, max);
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);
-        self.deliver(&alerts)
+        self.deliver(alerts)
     }
 
     fn advance(&mut self, stream_time: TimeMicros) -> Result<()> {
         let alerts = self.episodes.advance(stream_time);
-        self.deliver(&alerts)
+        self.deliver(alerts)
     }
 
     fn settle(&mut self) -> Result<()> {
         let alerts = self.episodes.flush();
-        self.deliver(&alerts)
+        self.deliver(alerts)
     }
 
     fn finish(&mut self) -> Result<()> {
         self.settle()?;
+        self.suspend()
+    }
+
+    fn suspend(&mut self) -> Result<()> {
         self.sinks.iter_mut().try_for_each(|sink| sink.destination.flush())
+    }
+
+    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
+        let episodes = self.episodes.checkpoint(blocks);
+        // Placeholder until the engine's own checkpoint is merged.
+        Some(ConsumerManifest { engine: serde_json::Value::Null, episodes })
     }
 
     fn found(&self) -> u64 {

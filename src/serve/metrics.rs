@@ -7,9 +7,10 @@ use hdrhistogram::Histogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily, MetricType, Quantile, Summary};
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::checkpoint::CheckpointMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
@@ -60,11 +61,15 @@ pub struct Metrics {
     pub alerts_dropped: IntCounterVec,
     /// Alerts delivered once and not followed.
     pub alerts_untracked: IntCounter,
+    /// Revisions of alerts that were not delivered, by reason.
+    pub alerts_suppressed: IntCounterVec,
     /// Alert revisions handed to a destination, by outcome.
     pub deliveries: IntCounterVec,
     batch_duration: BatchDuration,
     /// Events in the newest batch.
     pub batch_events: IntGauge,
+    /// Checkpoints and the state folder.
+    pub checkpoint: CheckpointMetrics,
 }
 
 impl Metrics {
@@ -148,10 +153,10 @@ pub fn severity_label(severity: crate::rules::Severity) -> &'static str {
     }
 }
 
-type Outcome<T> = prometheus::Result<T>;
+pub(super) type Outcome<T> = prometheus::Result<T>;
 
 /// Creates metrics in one registry.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 impl Maker {
     fn counter(&self, name: &str, help: &str) -> Outcome<IntCounter> {
@@ -160,13 +165,13 @@ impl Maker {
         Ok(metric)
     }
 
-    fn counters(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntCounterVec> {
+    pub(super) fn counters(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntCounterVec> {
         let metric = IntCounterVec::new(opts(name, help), labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
 
-    fn gauge(&self, name: &str, help: &str) -> Outcome<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> Outcome<IntGauge> {
         let metric = IntGauge::with_opts(opts(name, help))?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -178,8 +183,14 @@ impl Maker {
         Ok(metric)
     }
 
-    fn seconds(&self, name: &str, help: &str) -> Outcome<Gauge> {
+    pub(super) fn seconds(&self, name: &str, help: &str) -> Outcome<Gauge> {
         let metric = Gauge::with_opts(opts(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    pub(super) fn seconds_by(&self, name: &str, labels: &[&str], help: &str) -> Outcome<GaugeVec> {
+        let metric = GaugeVec::new(opts(name, help), labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
@@ -266,6 +277,11 @@ fn build() -> Outcome<Metrics> {
             "alerts_untracked_total",
             "Alerts delivered once and not followed because of alerts.open_max.",
         )?,
+        alerts_suppressed: make.counters(
+            "alerts_suppressed_total",
+            &["reason"],
+            "Revisions made again that were delivered before a restart, and are not delivered twice.",
+        )?,
         deliveries: make.counters(
             "deliveries_total",
             &["sink", "outcome"],
@@ -273,6 +289,7 @@ fn build() -> Outcome<Metrics> {
         )?,
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
+        checkpoint: CheckpointMetrics::new(&make)?,
         registry: make.0,
     };
     start_at_zero(&metrics);
@@ -323,6 +340,7 @@ fn start_at_zero(metrics: &Metrics) {
         metrics.kafka.errors.with_label_values(&[kind.label()]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
+    metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
 }
 
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
