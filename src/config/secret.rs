@@ -1,57 +1,58 @@
-//! Secrets: read from files that only their owner can read, and never shown.
+//! Secrets from files: never in the configuration itself, never shown.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// A secret is a line, not a file system.
-const BYTES_MAX: u64 = 64 * 1024;
-/// What group and others may do with a file.
-const OTHERS: u32 = 0o077;
+/// A longer file is no secret.
+const BYTES_MAX: u64 = 64 << 10;
+/// Permissions of the group and of others.
+const NOT_THE_OWNERS: u32 = 0o077;
 
-/// A token, key or URL that must not be seen.
+/// A secret. Only [`Secret::expose`] shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(...)")
-    }
-}
-
 impl Secret {
-    /// Reads a file, without the white space around what it holds.
+    /// Reads a file that only its owner can read, without the white space around the secret.
     ///
     /// # Errors
-    /// When it cannot be read, is empty, or when group or others have any right to it.
+    /// When it cannot be read, when others can read it too, or when nothing is in it.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let refused = |error: Error| error.at(path.display().to_string());
+        let place = path.display().to_string();
         let unreadable = |error: std::io::Error| {
-            refused(Error::usage("the secret file cannot be read").detail(error.to_string()))
+            Error::usage("the secret file cannot be read").at(&place).detail(error.to_string())
         };
         let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & OTHERS != 0 {
-            return Err(refused(
-                Error::usage("others can read the secret file")
-                    .detail(format!("its mode is {:03o}", mode & 0o777))
-                    .hint("chmod 600 it, and let the user that runs nightlatch own it"),
-            ));
+        let mode = file.metadata().map_err(unreadable)?.mode();
+        if mode & NOT_THE_OWNERS != 0 {
+            return Err(Error::usage("the secret file can be read by others")
+                .at(&place)
+                .detail(format!("its permissions are {:03o}", mode & 0o777))
+                .hint(format!("run `chmod 600 {place}`")));
         }
         let mut text = String::new();
         file.take(BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-        match text.trim() {
-            "" => Err(refused(Error::usage("the secret file is empty"))),
-            secret => Ok(Self(secret.to_owned())),
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::usage("the secret file is empty").at(&place));
         }
+        Ok(Self(text.to_owned()))
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(********)")
     }
 }
 
@@ -62,23 +63,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_files_of_the_owner_alone_are_read_and_nothing_shows_them() {
+    fn only_a_file_of_the_owner_alone_is_taken_and_it_is_never_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        std::fs::write(&path, "  hush hush\n").unwrap();
-        let with_mode = |mode| {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            Secret::read(&path)
+        let path = folder.path().join("secret");
+        let permit = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
-        let secret = with_mode(0o600).unwrap();
-        assert_eq!(secret.expose(), "hush hush");
-        assert!(!format!("{secret:?}").contains("hush"));
-        for mode in [0o640, 0o604, 0o644, 0o660] {
-            let error = with_mode(mode).unwrap_err().to_string();
-            assert!(error.contains("others can read") && !error.contains("hush"), "{error}");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        permit(0o600);
+        let secret = Secret::read(&path).unwrap();
+        assert_eq!(secret.expose(), "hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        for mode in [0o640, 0o604, 0o644] {
+            permit(mode);
+            let error = Secret::read(&path).unwrap_err();
+            assert_eq!(error.message, "the secret file can be read by others", "{mode:o}");
+            assert_eq!(error.exit_code(), 64);
         }
+        permit(0o600);
         std::fs::write(&path, " \n").unwrap();
-        assert!(with_mode(0o600).unwrap_err().to_string().contains("is empty"));
-        assert!(Secret::read(&folder.path().join("absent")).is_err());
+        assert_eq!(Secret::read(&path).unwrap_err().message, "the secret file is empty");
+        assert!(Secret::read(&folder.path().join("nowhere")).is_err());
     }
 }
