@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightlatch::serve::{Health, Metrics, Server};
+use serde_json::Value;
 
 use crate::program::{find, wait_for};
 use crate::prometheus::Prometheus;
@@ -135,6 +136,17 @@ fn the_runbook_has_a_section_for_each_rule_and_for_no_other() {
     assert_eq!(explained, rule_names());
 }
 
+/// The queries of a dashboard, with its variables filled in.
+fn dashboard_queries() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read("dashboards/pipeline.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().clone();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let filled = |query: &str| {
+        query.replace("$job", ".+").replace("$instance", ".+").replace("$__rate_interval", "10s")
+    };
+    targets.map(|target| filled(target["expr"].as_str().unwrap())).collect()
+}
+
 #[test]
 fn a_real_prometheus_reads_the_metrics_and_evaluates_every_rule() {
     let health = Arc::new(Health::default());
@@ -145,7 +157,7 @@ fn a_real_prometheus_reads_the_metrics_and_evaluates_every_rule() {
     let targets = [server.address().to_string()];
     let prometheus = Prometheus::start(&targets, Some(&path(RULES)));
     wait_for("metrics", PATIENCE, || prometheus.query("nightlatch_ready == 1").len() == 1);
-    let evaluated = |rule: &serde_json::Value| rule["health"] != "unknown";
+    let evaluated = |rule: &Value| rule["health"] != "unknown";
     wait_for("rules", PATIENCE, || prometheus.rules().iter().all(evaluated));
     let rules = prometheus.rules();
     let names: BTreeSet<String> =
@@ -154,6 +166,11 @@ fn a_real_prometheus_reads_the_metrics_and_evaluates_every_rule() {
     for rule in &rules {
         assert_eq!(rule["health"], "ok", "{rule:#}");
     }
+    let queries = dashboard_queries();
+    assert!(queries.len() > 40, "{}", queries.len());
+    // One that is no PromQL is refused.
+    let n_answered = queries.iter().filter(|query| !prometheus.query(query).is_empty()).count();
+    assert!(n_answered > 10, "only {n_answered} of {} have data", queries.len());
     // No broker answers this program that runs no pipeline.
     let away = rules.iter().find(|rule| rule["name"] == "NightlatchKafkaAway").unwrap();
     assert_eq!(away["state"], "pending", "{away:#}");
