@@ -6,10 +6,11 @@
 mod check;
 mod defaults;
 mod load;
+pub(crate) mod secret;
 mod show;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

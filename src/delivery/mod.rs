@@ -1,14 +1,25 @@
 //! Delivery: where alerts go, one file a destination.
 
+pub mod alertmanager;
+pub mod encoding;
+mod endpoint;
+#[cfg(test)]
+mod example;
 pub mod file;
 pub mod http_destination;
 pub mod kafka;
 mod lines;
+pub mod pagerduty;
 pub mod record;
+mod shorten;
+pub mod slack;
+pub mod splunk;
 pub mod stdout;
 pub mod table;
+pub mod teams;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub use lines::JsonLines;
 pub use table::Table;
