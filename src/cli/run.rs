@@ -16,7 +16,7 @@ use crate::kafka::Cluster;
 use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
-use crate::source::kafka::{Kafka, KafkaOptions};
+use crate::source::kafka::{Kafka, KafkaOptions, Membership, Start};
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -72,8 +72,20 @@ fn watch(
     let sinks = sinks(config, stop)?;
     let aside = aside(config, stop)?;
     let mut origins = Origins::default();
-    let source = Kafka::connect(&options(config), &mut origins, metrics.kafka.clone(), &stop.flag)?;
-    let commits = source.commits();
+    let mut options = options(config)?;
+    let kafka = || metrics.kafka.clone();
+    if let Some(progress) = Kafka::committed(&options, kafka(), &stop.flag)? {
+        options.start = Start::Positions(progress.offsets);
+    }
+    let source = Kafka::connect(&options, &mut origins, kafka(), &stop.flag)?;
+    let places = source.places();
+    let membership = Membership::join(&options, kafka(), Arc::default(), &stop.flag)?;
+    let lease = membership.lease();
+    let commit = move |input, next_offset| {
+        if let (Some(generation), Some((topic, number))) = (lease.generation(), places.get(input)) {
+            lease.commit(generation, vec![(topic, number, next_offset)], None);
+        }
+    };
     let mut alerting = Alerting::new(engine, setup::alerts(config), sinks, metrics.clone())?;
     let pipeline = Pipeline {
         source: Box::new(source),
@@ -82,7 +94,7 @@ fn watch(
         reading: Reading { idle_release: Some(config.order.idle_release), ..Reading::default() },
         order: setup::order(config),
         aside,
-        commit: Some(Box::new(move |input, next_offset| commits.done(input, next_offset))),
+        commit: Some(Box::new(commit)),
         stop: stop.flag.clone(),
         // What still waits for the watermark is not committed: it is read again.
         release_on_stop: false,
@@ -124,23 +136,24 @@ fn rules(args: &RunArgs, config: &Config) -> Result<Engine> {
     Ok(engine)
 }
 
-fn cluster(config: &Config) -> Cluster {
-    Cluster {
-        brokers: config.kafka.brokers.clone(),
-        patience: config.kafka.patience,
-        librdkafka: config.kafka.librdkafka.clone(),
-    }
+fn cluster(config: &Config) -> Result<Cluster> {
+    Cluster::new(&config.kafka)
 }
 
-fn options(config: &Config) -> KafkaOptions {
-    KafkaOptions {
-        cluster: cluster(config),
+fn options(config: &Config) -> Result<KafkaOptions> {
+    let written = [&config.alerts.topic, &config.dead_letter.topic, &config.late.topic];
+    Ok(KafkaOptions {
+        cluster: cluster(config)?,
         group: config.kafka.group.clone(),
+        lease_topic: config.kafka.lease_topic(),
         topics: config.kafka.topics.clone(),
+        never: written.into_iter().flatten().cloned().collect(),
+        start: Start::Beginning,
+        discover_every: config.kafka.discover_every,
         idle_after: config.order.idle_after,
         record_bytes_max: setup::bytes(config.input.record_bytes_max),
         batch_events: config.order.batch_events,
-    }
+    })
 }
 
 fn sinks(config: &Config, stop: &Stop) -> Result<Vec<Sink>> {
@@ -155,7 +168,7 @@ fn sinks(config: &Config, stop: &Stop) -> Result<Vec<Sink>> {
         add("file", Box::new(delivery::file::append(file)?));
     }
     if let Some(topic) = &alerts.topic {
-        let topic = delivery::kafka::Topic::connect(&cluster(config), topic, stop.flag.clone())?;
+        let topic = delivery::kafka::Topic::connect(&cluster(config)?, topic, stop.flag.clone())?;
         add("topic", Box::new(delivery::kafka::AlertTopic(topic)));
     }
     Ok(sinks)
@@ -164,7 +177,7 @@ fn sinks(config: &Config, stop: &Stop) -> Result<Vec<Sink>> {
 fn aside(config: &Config, stop: &Stop) -> Result<Aside> {
     let mut aside = setup::aside(config)?;
     let connect = |topic: &String| {
-        let topic = delivery::kafka::Topic::connect(&cluster(config), topic, stop.flag.clone())?;
+        let topic = delivery::kafka::Topic::connect(&cluster(config)?, topic, stop.flag.clone())?;
         Ok::<_, Error>(delivery::kafka::RecordTopic(topic))
     };
     if let Some(topic) = &config.dead_letter.topic {

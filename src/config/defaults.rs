@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SshdConfig,
-    StateConfig,
+    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SaslConfig,
+    SshdConfig, StateConfig, TlsConfig,
 };
 
 const KIB: u64 = 1024;
@@ -27,6 +27,7 @@ const BATCH_EVENTS: usize = 8192;
 
 const GROUP: &str = "nightlatch";
 const PATIENCE: Duration = Duration::from_secs(30);
+const DISCOVER_EVERY: Duration = Duration::from_secs(30);
 
 const UPDATE_EVERY: Duration = Duration::from_secs(5 * MINUTE_SECONDS);
 const EVIDENCE_MAX: usize = 100;
@@ -80,6 +81,10 @@ impl Default for KafkaConfig {
             group: GROUP.to_owned(),
             topics: Vec::new(),
             patience: PATIENCE,
+            discover_every: DISCOVER_EVERY,
+            lease_topic: None,
+            tls: TlsConfig::default(),
+            sasl: SaslConfig::default(),
             librdkafka: BTreeMap::new(),
         }
     }

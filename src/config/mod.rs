@@ -5,13 +5,14 @@
 
 mod check;
 mod defaults;
+mod kafka;
 mod load;
+pub(crate) mod secret;
 mod show;
 #[cfg(test)]
 mod tests;
 mod units;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::time_zone;
+pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 pub use load::{load, parse};
 pub use show::show;
 pub use units::micros;
@@ -116,24 +118,6 @@ pub struct OrderConfig {
     pub buffered_events_max: usize,
     /// Events in one batch.
     pub batch_events: usize,
-}
-
-/// `[kafka]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// Brokers to ask first, `host:port,host:port`.
-    pub brokers: String,
-    /// Consumer group.
-    pub group: String,
-    /// Topics to read.
-    pub topics: Vec<String>,
-    /// How long the start may wait for a broker.
-    #[serde(with = "units::duration")]
-    pub patience: Duration,
-    /// Any property of librdkafka.
-    #[serde(with = "units::properties")]
-    pub librdkafka: BTreeMap<String, String>,
 }
 
 /// `[alerts]`

@@ -12,7 +12,7 @@ use prometheus::{
 
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
-use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
+use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
 use crate::{Error, Result};
 
 /// Every metric of the program.
@@ -296,9 +296,25 @@ fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
             "kafka_tombstones_dropped_total",
             "Messages without a value, which hold no event.",
         )?,
-        redelivered_dropped: make.counter(
-            "kafka_redelivered_dropped_total",
-            "Messages read again after a rebalance that had been handed on before it.",
+        lost: make.counter(
+            "kafka_messages_lost_total",
+            "Messages that retention deleted before they were read.",
+        )?,
+        topics_vanished: make
+            .counter("kafka_topics_vanished_total", "Topics that were read and are no more.")?,
+        paused: make.gauge(
+            "kafka_paused",
+            "1 while nothing is fetched because the pipeline takes nothing.",
+        )?,
+        active: make.gauge("active", "1 while this instance delivers, 0 while it stands by.")?,
+        rebalances: make.counters(
+            "rebalances_total",
+            &["kind"],
+            "Changes of the lease that makes an instance the active one.",
+        )?,
+        commits_fenced: make.counter(
+            "kafka_commits_fenced_total",
+            "Commits dropped because the lease was no longer held.",
         )?,
     })
 }
@@ -321,6 +337,9 @@ fn start_at_zero(metrics: &Metrics) {
     }
     for kind in KafkaErrorKind::ALL {
         metrics.kafka.errors.with_label_values(&[kind.label()]);
+    }
+    for change in LeaseChange::ALL {
+        metrics.kafka.rebalances.with_label_values(&[change.label()]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
 }
