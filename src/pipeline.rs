@@ -61,6 +61,8 @@ const CLOSING: Duration = Duration::from_secs(10);
 enum Message {
     /// The records of one input, and the events in them.
     Events(Box<Events>),
+    /// A topic is read from now on, and batches have this index for it.
+    Topic(u32, Arc<str>),
     /// An input is there from now on.
     Joined(InputId),
     /// An input has ended.

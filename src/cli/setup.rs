@@ -20,12 +20,12 @@ use crate::source::{FileOptions, Files};
 use crate::{Error, Result};
 
 /// A size of the configuration as memory counts it.
-pub(super) fn bytes(size: u64) -> usize {
+pub(crate) fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
 /// How records are decoded.
-pub(super) fn decoder(config: &Config) -> Result<Decoder> {
+pub(crate) fn decoder(config: &Config) -> Result<Decoder> {
     let input = &config.input;
     let format = match input.format {
         InputFormat::Native => Format::Native,
@@ -42,7 +42,7 @@ pub(super) fn decoder(config: &Config) -> Result<Decoder> {
 }
 
 /// How events are put in order.
-pub(super) fn order(config: &Config) -> OrderConfig {
+pub(crate) fn order(config: &Config) -> OrderConfig {
     let order = &config.order;
     OrderConfig {
         lateness_micros: micros(order.lateness),
@@ -54,7 +54,7 @@ pub(super) fn order(config: &Config) -> OrderConfig {
 }
 
 /// How large alerts may grow, and how often they speak.
-pub(super) fn alerts(config: &Config) -> AlertConfig {
+pub(crate) fn alerts(config: &Config) -> AlertConfig {
     let alerts = &config.alerts;
     AlertConfig {
         update_every_micros: micros(alerts.update_every),
@@ -71,7 +71,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Opens all log files; `None` when somebody asked to stop before the last of them, a pipe maybe, had
 /// said anything.
-pub(super) fn files(
+pub(crate) fn files(
     args: &InputArgs,
     config: &Config,
     stop: &Stop,
@@ -105,12 +105,12 @@ pub(super) fn files(
 }
 
 /// Which events of log files are wanted.
-pub(super) fn reading(args: &InputArgs) -> Reading {
+pub(crate) fn reading(args: &InputArgs) -> Reading {
     Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
 }
 
 /// The files that records set aside are appended to.
-pub(super) fn aside(config: &Config) -> Result<Aside> {
+pub(crate) fn aside(config: &Config) -> Result<Aside> {
     let sinks = |file: Option<&Path>| file.map(append).transpose().map(|s| s.into_iter().collect());
     Ok(Aside {
         dead_letter: sinks(config.dead_letter.file.as_deref())?,

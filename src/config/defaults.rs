@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SshdConfig,
-    StateConfig,
+    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SaslConfig,
+    SshdConfig, StateConfig, TlsConfig,
 };
 
 const KIB: u64 = 1024;
@@ -27,6 +27,7 @@ const BATCH_EVENTS: usize = 8192;
 
 const GROUP: &str = "nightlatch";
 const PATIENCE: Duration = Duration::from_secs(30);
+const DISCOVER_EVERY: Duration = Duration::from_secs(30);
 
 const UPDATE_EVERY: Duration = Duration::from_secs(5 * MINUTE_SECONDS);
 const EVIDENCE_MAX: usize = 100;
@@ -36,6 +37,8 @@ const OPEN_MAX: usize = 100_000;
 
 const FOLDER: &str = "nightlatch-state";
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Service managers wait 30 seconds or more before they kill.
+const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
@@ -82,6 +85,10 @@ impl Default for KafkaConfig {
             group: GROUP.to_owned(),
             topics: Vec::new(),
             patience: PATIENCE,
+            discover_every: DISCOVER_EVERY,
+            lease_topic: None,
+            tls: TlsConfig::default(),
+            sasl: SaslConfig::default(),
             librdkafka: BTreeMap::new(),
         }
     }
@@ -107,6 +114,7 @@ impl Default for StateConfig {
         Self {
             folder: FOLDER.into(),
             checkpoint_every: CHECKPOINT_EVERY,
+            stop_within: STOP_WITHIN,
             rows_max: ROWS_MAX,
             keys_max: KEYS_MAX,
         }

@@ -5,6 +5,7 @@
 
 mod check;
 mod defaults;
+mod kafka;
 mod load;
 pub(crate) mod secret;
 mod show;
@@ -12,7 +13,6 @@ mod show;
 mod tests;
 pub(crate) mod units;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::time_zone;
+pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 pub use load::{load, parse};
 pub use show::show;
 pub use units::micros;
@@ -119,24 +120,6 @@ pub struct OrderConfig {
     pub batch_events: usize,
 }
 
-/// `[kafka]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// Brokers to ask first, `host:port,host:port`.
-    pub brokers: String,
-    /// Consumer group.
-    pub group: String,
-    /// Topics to read.
-    pub topics: Vec<String>,
-    /// How long the start may wait for a broker.
-    #[serde(with = "units::duration")]
-    pub patience: Duration,
-    /// Any property of librdkafka.
-    #[serde(with = "units::properties")]
-    pub librdkafka: BTreeMap<String, String>,
-}
-
 /// `[alerts]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -183,6 +166,9 @@ pub struct StateConfig {
     /// How often the state is written to it.
     #[serde(with = "units::duration")]
     pub checkpoint_every: Duration,
+    /// A stop that takes longer ends without the rest.
+    #[serde(with = "units::duration")]
+    pub stop_within: Duration,
     /// Rows in the log of one lane.
     pub rows_max: usize,
     /// Keys in one lane.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -20,7 +20,7 @@ use crate::alert::Alert;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::Rejection;
 use crate::event::{OriginKind, Origins};
-use crate::kafka::{Cluster, refused};
+use crate::kafka::{Cluster, Listener, refused};
 use crate::{Error, Result};
 
 const SERVE: Duration = Duration::from_millis(100);
@@ -43,8 +43,8 @@ struct Outcome {
     reason: Option<String>,
 }
 
-#[derive(Default)]
 struct Context {
+    listener: Listener,
     outcome: Mutex<Outcome>,
 }
 
@@ -55,12 +55,21 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.listener.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
+        self.listener.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.listener.token()
     }
 }
 
@@ -93,10 +102,14 @@ impl Topic {
     pub fn connect(cluster: &Cluster, name: &str, stop: Arc<AtomicBool>) -> Result<Self> {
         let producer: BaseProducer<Context> = cluster
             .client_config(&DEFAULTS, &FIXED)
-            .create_with_context(Context::default())
+            .create_with_context(Context {
+                listener: Listener::new(cluster),
+                outcome: Mutex::default(),
+            })
             .map_err(|error| refused(&error))?;
         let serve = || producer.poll(Duration::ZERO);
-        cluster.wait_for(producer.client(), &[name.to_owned()], &stop, serve)?;
+        let listener = &producer.context().listener;
+        cluster.wait_for(producer.client(), listener, &[name.to_owned()], &stop, serve)?;
         Ok(Self { producer, name: name.to_owned(), brokers: cluster.brokers.clone(), stop })
     }
 

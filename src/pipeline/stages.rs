@@ -88,6 +88,10 @@ impl Stages<'_> {
     fn take(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Events(events) => self.events(*events)?,
+            Message::Topic(origin, name) => {
+                let index = self.origins.intern(OriginKind::Topic, &name);
+                debug_assert_eq!(index, origin, "the source counts origins as we do");
+            }
             Message::Joined(input) => {
                 self.order.join(input);
                 self.counts.inputs += 1;

@@ -13,7 +13,7 @@ use prometheus::{
 use super::checkpoint::CheckpointMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
-use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
+use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
 use crate::{Error, Result};
 
 /// Every metric of the program.
@@ -48,6 +48,10 @@ pub struct Metrics {
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
     dropped_rows: IntCounterVec,
+    state_rows_max: IntGauge,
+    state_keys_max: IntGauge,
+    reloads: IntCounterVec,
+    reload_failed: IntGauge,
     rule_evaluations: IntCounterVec,
     rule_matches: IntCounterVec,
     rule_errors: IntCounterVec,
@@ -103,6 +107,19 @@ impl Metrics {
                 self.alert_revisions.with_label_values(&[id, status]);
             }
         }
+    }
+
+    /// The limits of the windows' state.
+    pub fn know_limits(&self, rows_max: usize, keys_max: usize) {
+        self.state_rows_max.set(gauge(rows_max));
+        self.state_keys_max.set(gauge(keys_max));
+    }
+
+    /// Rules, tables, silences and destinations were read again.
+    pub fn reloaded(&self, all_good: bool) {
+        let outcome = if all_good { "done" } else { "failed" };
+        self.reloads.with_label_values(&[outcome]).inc();
+        self.reload_failed.set(i64::from(!all_good));
     }
 
     /// Takes over the sizes of all lanes.
@@ -247,6 +264,13 @@ fn build() -> Outcome<Metrics> {
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
+        state_rows_max: make.gauge("state_rows_max", "Rows that one lane may hold.")?,
+        state_keys_max: make.gauge("state_keys_max", "Keys that one lane may hold.")?,
+        reloads: make.counters("reloads_total", &["outcome"], "Reloads by SIGHUP, by outcome.")?,
+        reload_failed: make.gauge(
+            "reload_failed",
+            "1 when the newest reload refused something; the old one of that runs on.",
+        )?,
         dropped_rows: make.counters(
             "state_dropped_rows_total",
             &["lane"],
@@ -316,9 +340,25 @@ fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
             "kafka_tombstones_dropped_total",
             "Messages without a value, which hold no event.",
         )?,
-        redelivered_dropped: make.counter(
-            "kafka_redelivered_dropped_total",
-            "Messages read again after a rebalance that had been handed on before it.",
+        lost: make.counter(
+            "kafka_messages_lost_total",
+            "Messages that retention deleted before they were read.",
+        )?,
+        topics_vanished: make
+            .counter("kafka_topics_vanished_total", "Topics that were read and are no more.")?,
+        paused: make.gauge(
+            "kafka_paused",
+            "1 while nothing is fetched because the pipeline takes nothing.",
+        )?,
+        active: make.gauge("active", "1 while this instance delivers, 0 while it stands by.")?,
+        rebalances: make.counters(
+            "rebalances_total",
+            &["kind"],
+            "Changes of the lease that makes an instance the active one.",
+        )?,
+        commits_fenced: make.counter(
+            "kafka_commits_fenced_total",
+            "Commits dropped because the lease was no longer held.",
         )?,
     })
 }
@@ -342,8 +382,14 @@ fn start_at_zero(metrics: &Metrics) {
     for kind in KafkaErrorKind::ALL {
         metrics.kafka.errors.with_label_values(&[kind.label()]);
     }
+    for change in LeaseChange::ALL {
+        metrics.kafka.rebalances.with_label_values(&[change.label()]);
+    }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
     metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
+    for outcome in ["done", "failed"] {
+        metrics.reloads.with_label_values(&[outcome]);
+    }
 }
 
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
