@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SshdConfig,
-    StateConfig,
+    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, OutboxConfig,
+    SshdConfig, StateConfig, WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -33,6 +33,9 @@ const EVIDENCE_MAX: usize = 100;
 const ACCOUNTS_MAX: usize = 100;
 const IPS_MAX: usize = 100;
 const OPEN_MAX: usize = 100_000;
+
+const OUTBOX_BYTES_MAX: u64 = KIB * KIB * KIB;
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
@@ -91,12 +94,19 @@ impl Default for AlertsConfig {
             stdout: true,
             file: None,
             topic: None,
+            silences: None,
             update_every: UPDATE_EVERY,
             evidence_max: EVIDENCE_MAX,
             accounts_max: ACCOUNTS_MAX,
             ips_max: IPS_MAX,
             open_max: OPEN_MAX,
         }
+    }
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self { bytes_max: OUTBOX_BYTES_MAX, when_full: WhenFull::default(), drain: DRAIN }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod file;
 pub mod http_destination;
 pub mod kafka;
+pub mod outbox;
 mod lines;
 pub mod record;
 pub mod stdout;
