@@ -34,7 +34,7 @@ use crate::serve::Metrics;
 use crate::source::{InputId, RawBatch, Source};
 use crate::{Error, Result};
 
-pub use alerting::{Alerting, Sink};
+pub use alerting::Alerting;
 use commits::Commits;
 pub use reader::Reading;
 use reader::{Reader, Wanted};

@@ -19,6 +19,7 @@ mod value;
 
 pub use alert::{Alert, Evidence, EvidencePlace, Status, Values};
 pub use episodes::{Episodes, Frame};
+pub(crate) use json::write_json;
 pub use json::write_json_lines;
 pub use summary::check_summary;
 pub use text::{escape, shorten};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use tracing::{error, info, warn};
@@ -9,11 +10,11 @@ use tracing::{error, info, warn};
 use super::signals::Stop;
 use super::{Exit, Outcome, load_config, plan, setup, terminal};
 use crate::config::{Config, LogLevel};
-use crate::delivery::{self, Destination};
+use crate::delivery::outbox::{Outbox, OutboxLimits};
+use crate::delivery::{self, Destination, Dispatcher, DispatcherOptions, Silences};
 use crate::event::Origins;
 use crate::event::reject::Rejection;
-use crate::kafka::Cluster;
-use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
+use crate::pipeline::{Alerting, Aside, Pipeline, Reading, place_text};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
 use crate::source::kafka::{Kafka, KafkaOptions};
@@ -46,12 +47,13 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     }
     start_log(config.log.level);
     let engine = rules(args, &config)?;
+    let silences = setup::silences(&config)?;
     let stop = Stop::on_signals()?;
     let metrics = Arc::new(Metrics::new()?);
     let health = Arc::new(Health::default());
     let server = Server::start(config.http.listen, metrics.clone(), health.clone())?;
     info!(address = %server.address(), "metrics and health");
-    let outcome = watch(&config, engine, &stop, metrics, &health);
+    let outcome = watch(&config, engine, silences, &stop, metrics, &health);
     health.set_ready(false);
     if let Err(error) = outcome
         && !stop.was_asked()
@@ -65,16 +67,24 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 fn watch(
     config: &Config,
     engine: Engine,
+    silences: Silences,
     stop: &Stop,
     metrics: Arc<Metrics>,
     health: &Health,
 ) -> Result<()> {
-    let sinks = sinks(config, stop)?;
+    let limits = OutboxLimits {
+        bytes_max: config.outbox.bytes_max,
+        when_full: config.outbox.when_full,
+        stop: stop.flag.clone(),
+    };
+    let outbox = Outbox::open(&setup::outbox_folder(config), &limits)?;
+    let dispatcher = dispatcher(config, &outbox, silences, &metrics)?;
     let aside = aside(config, stop)?;
     let mut origins = Origins::default();
     let source = Kafka::connect(&options(config), &mut origins, metrics.kafka.clone(), &stop.flag)?;
     let commits = source.commits();
-    let mut alerting = Alerting::new(engine, setup::alerts(config), sinks, metrics.clone())?;
+    let destinations: Vec<Box<dyn Destination>> = vec![Box::new(outbox)];
+    let mut alerting = Alerting::new(engine, setup::alerts(config), destinations, &metrics)?;
     let pipeline = Pipeline {
         source: Box::new(source),
         origins,
@@ -88,9 +98,14 @@ fn watch(
         release_on_stop: false,
         metrics,
     };
-    let counts =
-        pipeline.run(&mut alerting, &mut |counts, _| health.set_ready(counts.inputs > 0))?;
-    info!(events = counts.events, "pipeline ended");
+    let outcome = pipeline.run(&mut alerting, &mut |counts, _| {
+        health.set_ready(counts.inputs > 0);
+        if dispatcher.reader_gone() {
+            stop.flag.store(true, Ordering::Relaxed);
+        }
+    });
+    dispatcher.stop();
+    info!(events = outcome?.events, "pipeline ended");
     Ok(())
 }
 
@@ -124,17 +139,9 @@ fn rules(args: &RunArgs, config: &Config) -> Result<Engine> {
     Ok(engine)
 }
 
-fn cluster(config: &Config) -> Cluster {
-    Cluster {
-        brokers: config.kafka.brokers.clone(),
-        patience: config.kafka.patience,
-        librdkafka: config.kafka.librdkafka.clone(),
-    }
-}
-
 fn options(config: &Config) -> KafkaOptions {
     KafkaOptions {
-        cluster: cluster(config),
+        cluster: setup::cluster(config),
         group: config.kafka.group.clone(),
         topics: config.kafka.topics.clone(),
         idle_after: config.order.idle_after,
@@ -143,28 +150,27 @@ fn options(config: &Config) -> KafkaOptions {
     }
 }
 
-fn sinks(config: &Config, stop: &Stop) -> Result<Vec<Sink>> {
-    let alerts = &config.alerts;
-    let mut sinks: Vec<Sink> = Vec::new();
-    let mut add =
-        |label, destination: Box<dyn Destination>| sinks.push(Sink { label, destination });
-    if alerts.stdout {
-        add("stdout", Box::new(delivery::stdout::json_lines()));
-    }
-    if let Some(file) = &alerts.file {
-        add("file", Box::new(delivery::file::append(file)?));
-    }
-    if let Some(topic) = &alerts.topic {
-        let topic = delivery::kafka::Topic::connect(&cluster(config), topic, stop.flag.clone())?;
-        add("topic", Box::new(delivery::kafka::AlertTopic(topic)));
-    }
-    Ok(sinks)
+/// Starts to deliver what the outbox holds, and what comes.
+fn dispatcher(
+    config: &Config,
+    outbox: &Outbox,
+    silences: Silences,
+    metrics: &Metrics,
+) -> Result<Dispatcher> {
+    let options = DispatcherOptions {
+        active: Arc::new(AtomicBool::new(true)),
+        drain: config.outbox.drain,
+        metrics: metrics.delivery.clone(),
+        around: setup::surroundings(config),
+    };
+    Dispatcher::start(outbox.clone(), options, &config.destinations(), silences)
 }
 
 fn aside(config: &Config, stop: &Stop) -> Result<Aside> {
     let mut aside = setup::aside(config)?;
     let connect = |topic: &String| {
-        let topic = delivery::kafka::Topic::connect(&cluster(config), topic, stop.flag.clone())?;
+        let topic =
+            delivery::kafka::Topic::connect(&setup::cluster(config), topic, stop.flag.clone())?;
         Ok::<_, Error>(delivery::kafka::RecordTopic(topic))
     };
     if let Some(topic) = &config.dead_letter.topic {

@@ -37,6 +37,7 @@ const OPEN_MAX: usize = 100_000;
 const OUTBOX_BYTES_MAX: u64 = KIB * KIB * KIB;
 const DRAIN: Duration = Duration::from_secs(5);
 
+const FOLDER: &str = "nightlatch-state";
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
@@ -112,7 +113,7 @@ impl Default for OutboxConfig {
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { rows_max: ROWS_MAX, keys_max: KEYS_MAX }
+        Self { folder: FOLDER.into(), rows_max: ROWS_MAX, keys_max: KEYS_MAX }
     }
 }
 

@@ -227,7 +227,8 @@ impl CommonConfig {
     fn problems(&self) -> Vec<(&'static str, Error)> {
         let mut found = Vec::new();
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if self.name.is_empty() || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(fits) {
+        if self.name.is_empty() || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(fits)
+        {
             let hint = format!("use up to {NAME_CHARS_MAX} of a-z, 0-9, - and _");
             found.push(("name", Error::usage("a destination needs a name").hint(hint)));
         }

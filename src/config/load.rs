@@ -118,12 +118,7 @@ impl<'a> Source<'a> {
             .detail(error.message().to_owned())
     }
 
-    fn problem(
-        &self,
-        table: &DeTable<'_>,
-        error: &toml::de::Error,
-        elsewhere: &[String],
-    ) -> Error {
+    fn problem(&self, table: &DeTable<'_>, error: &toml::de::Error, elsewhere: &[String]) -> Error {
         let start = error.span().map(|span| span.start);
         let path = start.map(|start| key_path(table, start)).unwrap_or_default();
         let place = self.place(start, &path);

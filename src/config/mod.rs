@@ -234,6 +234,8 @@ pub struct SinkConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateConfig {
+    /// Folder of what survives a restart.
+    pub folder: PathBuf,
     /// Rows in the log of one lane.
     pub rows_max: usize,
     /// Keys in one lane.

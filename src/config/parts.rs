@@ -20,7 +20,8 @@ pub(super) fn destinations(
     let Some(section) = table.remove(SECTION) else { return Vec::new() };
     let start = Some(section.span().start);
     let DeValue::Array(items) = section.into_inner() else {
-        let error = Error::usage("a destination is a table of its own").hint("write `[[destination]]`");
+        let error =
+            Error::usage("a destination is a table of its own").hint("write `[[destination]]`");
         problems.push((start, error.at(source.place(start, SECTION))));
         return Vec::new();
     };

@@ -1,18 +1,35 @@
-//! Delivery: where alerts go, one file a destination.
+//! Delivery: the outbox, and where alerts go from there, one file a kind of destination.
 
+mod address;
+mod backoff;
+mod batch;
+mod dispatcher;
+mod encoding;
 pub mod file;
 pub mod http_destination;
+mod journal;
 pub mod kafka;
-pub mod outbox;
 mod lines;
+mod metrics;
+pub mod outbox;
 pub mod record;
+mod routing;
+mod sender;
+pub mod silences;
 pub mod stdout;
 pub mod table;
+mod target;
 #[cfg(test)]
 mod tests;
+pub mod trial;
+mod webhook;
 
+pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use lines::JsonLines;
+pub use metrics::DeliveryMetrics;
+pub use silences::Silences;
 pub use table::Table;
+pub use target::Surroundings;
 
 use crate::alert::Alert;
 use crate::{Error, Result};

@@ -1,7 +1,5 @@
 //! The consumer that makes alerts: windows and rules, episodes, delivery.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
 
 use super::Consumer;
@@ -13,20 +11,11 @@ use crate::rules::Engine;
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise, severity_label};
 
-/// A destination, and the label it has in metrics.
-pub struct Sink {
-    /// `stdout`, `file` or `topic`.
-    pub label: &'static str,
-    /// Where alerts go.
-    pub destination: Box<dyn Destination>,
-}
-
 /// Runs the rules on each batch and delivers the alerts that come of it.
 pub struct Alerting {
     engine: Engine,
     episodes: Episodes,
-    sinks: Vec<Sink>,
-    metrics: Arc<Metrics>,
+    destinations: Vec<Box<dyn Destination>>,
 }
 
 impl Alerting {
@@ -37,12 +26,12 @@ impl Alerting {
     pub fn new(
         engine: Engine,
         config: AlertConfig,
-        sinks: Vec<Sink>,
-        metrics: Arc<Metrics>,
+        destinations: Vec<Box<dyn Destination>>,
+        metrics: &Metrics,
     ) -> Result<Self> {
         metrics.know_rules(engine.rules());
         let episodes = Episodes::new(engine.rules(), config)?;
-        Ok(Self { engine, episodes, sinks, metrics })
+        Ok(Self { engine, episodes, destinations })
     }
 
     /// The rules, and the alerts that each has opened.
@@ -55,14 +44,7 @@ impl Alerting {
         if alerts.is_empty() {
             return Ok(());
         }
-        for sink in &mut self.sinks {
-            let delivered = sink.destination.deliver(alerts);
-            let outcome = if delivered.is_ok() { "delivered" } else { "failed" };
-            let counter = self.metrics.deliveries.with_label_values(&[sink.label, outcome]);
-            counter.inc_by(alerts.len() as u64);
-            delivered?;
-        }
-        Ok(())
+        self.destinations.iter_mut().try_for_each(|destination| destination.deliver(alerts))
     }
 }
 
@@ -87,7 +69,7 @@ impl Consumer for Alerting {
 
     fn finish(&mut self) -> Result<()> {
         self.settle()?;
-        self.sinks.iter_mut().try_for_each(|sink| sink.destination.flush())
+        self.destinations.iter_mut().try_for_each(|destination| destination.flush())
     }
 
     fn found(&self) -> u64 {
@@ -95,7 +77,7 @@ impl Consumer for Alerting {
     }
 
     fn reader_gone(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.destination.reader_gone())
+        self.destinations.iter().any(|destination| destination.reader_gone())
     }
 
     fn measure(&self, metrics: &Metrics) {

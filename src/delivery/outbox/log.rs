@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Shared;
 use super::cursor::Cursor;
 use super::entry::{Entry, NewEntry};
 use super::segment::{self, Segment};
 use super::state::{Known, State};
-use super::Shared;
 use crate::config::WhenFull;
 use crate::event::TimeMicros;
 use crate::{Error, Result};
@@ -138,7 +138,8 @@ impl Shared {
             let dropped = self.limits.when_full == WhenFull::DropOldest
                 && drop_oldest(&self.folder, state).unwrap_or(false);
             if !dropped {
-                let limit = "`outbox.bytes_max` is reached: some destination does not take its alerts";
+                let limit =
+                    "`outbox.bytes_max` is reached: some destination does not take its alerts";
                 return Err(limit.to_owned());
             }
         }

@@ -119,8 +119,7 @@ impl Outbox {
         let mut n_bytes = 0;
         for alert in alerts {
             let native = alert.to_json();
-            let entry =
-                NewEntry { at: alert.at, id: &alert.id, revision: alert.revision, native };
+            let entry = NewEntry { at: alert.at, id: &alert.id, revision: alert.revision, native };
             n_bytes += entry.n_bytes() as u64;
             batch.push(entry);
             if n_bytes >= self.0.segment_bytes {
@@ -215,6 +214,11 @@ impl Outbox {
         self.state().delivered_elsewhere.unwrap_or(TimeMicros::MIN)
     }
 
+    /// See [`Outbox::advance`].
+    pub(crate) fn stream_time(&self) -> Option<TimeMicros> {
+        self.state().stream_time
+    }
+
     /// The folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.0.folder
@@ -261,12 +265,8 @@ impl Outbox {
     /// Forgets every destination that is not named.
     pub(crate) fn keep_cursors(&self, names: &[&str]) {
         let mut state = self.state();
-        let gone: Vec<String> = state
-            .cursors
-            .keys()
-            .filter(|name| !names.contains(&name.as_str()))
-            .cloned()
-            .collect();
+        let gone: Vec<String> =
+            state.cursors.keys().filter(|name| !names.contains(&name.as_str())).cloned().collect();
         for name in gone {
             cursor::remove(&self.0.folder, &name);
             state.cursors.remove(&name);

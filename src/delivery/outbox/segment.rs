@@ -145,7 +145,9 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<bool> {
         return Err(Error::usage("a newer Nightlatch has written the outbox")
             .at(path.display().to_string())
             .detail(format!("its format has version {version}, this program knows {VERSION}"))
-            .hint("run that version again until it has delivered all, or name another `state.folder`"));
+            .hint(
+                "run that version again until it has delivered all, or name another `state.folder`",
+            ));
     }
     Ok(true)
 }

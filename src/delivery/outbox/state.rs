@@ -23,7 +23,7 @@ pub(super) struct State {
     pub(super) confirmed: u64,
     pub(super) may_come_again: Known,
     pub(super) cursors: BTreeMap<String, Cursor>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     pub(super) stream_time: Option<TimeMicros>,
     /// Revisions before this time were delivered by another instance.
     pub(super) delivered_elsewhere: Option<TimeMicros>,
@@ -78,7 +78,8 @@ impl State {
     /// See [`super::Outbox::delivered_until`].
     pub(super) fn delivered_until(&mut self) -> Option<TimeMicros> {
         self.waiting.forget_before(self.first_untaken());
-        let open = self.cursors.values().flat_map(|cursor| cursor.open.values().map(|open| open.at));
+        let open =
+            self.cursors.values().flat_map(|cursor| cursor.open.values().map(|open| open.at));
         let pending = open.chain(self.waiting.at_min()).min();
         pending.into_iter().chain(self.stream_time).min()
     }
@@ -95,7 +96,7 @@ impl State {
 
 /// Least `at` and first `appended_at` of the entries that are not taken yet.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(super) struct Waiting {
     /// Sequence numbers and times, both ascending: an entry with a later one of a lower time behind
     /// it is never the least.
     at: VecDeque<(u64, TimeMicros)>,
