@@ -10,6 +10,7 @@
 //!    └── commits, by the lease ── checkpoint                    only while the lease is held
 //! ```
 
+mod alert_log;
 mod begin;
 mod records;
 mod reload;
@@ -24,10 +25,10 @@ use tracing::{error, info};
 
 use crate::cli::{Failure, Stop, plan, setup};
 use crate::config::Config;
-use crate::delivery::Dispatcher;
-use crate::delivery::outbox::{Outbox, OutboxLog};
+use crate::delivery::outbox::Outbox;
+use crate::delivery::{Destination, Dispatcher};
 use crate::event::TimeMicros;
-use crate::pipeline::{Alerting, Pipeline, Reading, Sink, Store};
+use crate::pipeline::{Alerting, Pipeline, Reading, Store};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
 use crate::source::InputId;
@@ -71,7 +72,7 @@ struct Service {
 /// When a part cannot start, or when the pipeline cannot go on.
 pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
     let (engine, present) = first_rules(settings, &config)?;
-    let silences = sources::silences(&config)?;
+    let silences = setup::silences(&config)?;
     let metrics = Arc::new(Metrics::new()?);
     metrics.know_limits(config.state.rows_max, config.state.keys_max);
     let health = Arc::new(Health::default());
@@ -79,11 +80,10 @@ pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<
     info!(address = %server.address(), "metrics and health");
     // The lock comes first: whatever lies in the folder belongs to one process.
     let (folder, loaded) = StateFolder::open(&config.state.folder)?;
-    let outbox = Outbox::open(&config.state.folder.join("outbox"), &sources::limits(&config, stop))?;
+    let outbox = Outbox::open(&setup::outbox_folder(&config), &sources::limits(&config, stop))?;
     let options = sources::options(&config)?;
     let alive = Arc::new(AtomicU64::new(0));
-    let membership =
-        Membership::join(&options, metrics.kafka.clone(), alive.clone(), &stop.flag)?;
+    let membership = Membership::join(&options, metrics.kafka.clone(), alive.clone(), &stop.flag)?;
     let lease = membership.lease();
     let dispatcher = sources::dispatcher(&config, &outbox, &lease, &metrics, silences)?;
     let dispatcher = Arc::new(Mutex::new(Some(dispatcher)));
@@ -153,15 +153,10 @@ impl Service {
         }
     }
 
-    fn run_pipeline(
-        &self,
-        folder: StateFolder,
-        loaded: &Loaded,
-        engine: Engine,
-    ) -> Result<()> {
-        let sink = Sink { label: "outbox", destination: Box::new(OutboxLog(self.outbox.clone())) };
+    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, engine: Engine) -> Result<()> {
         let alerts = setup::alerts(&self.config);
-        let mut alerting = Alerting::new(engine, alerts, vec![sink], self.metrics.clone())?;
+        let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
+        let mut alerting = Alerting::new(engine, alerts, outbox, &self.metrics)?;
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();
@@ -180,7 +175,7 @@ impl Service {
                 every: self.config.state.checkpoint_every,
                 not_before,
                 restored,
-                alert_log: Some(Arc::new(OutboxLog(self.outbox.clone()))),
+                alert_log: Some(Arc::new(self.outbox.clone())),
                 commit: Box::new(self.committer(places)),
             }),
             stop: self.orders.stop_pipeline.clone(),
@@ -250,8 +245,9 @@ impl Service {
             let reload = || reload::apply(&settings, &mut present, &dispatcher, &metrics);
             supervisor::supervise(&stop, &orders, stop_within, on_stop, reload);
         };
-        std::thread::Builder::new().name("nightlatch-supervisor".to_owned()).spawn(supervisor).map_err(
-            |error| Error::unexpected("cannot start a thread").detail(error.to_string()),
-        )
+        std::thread::Builder::new()
+            .name("nightlatch-supervisor".to_owned())
+            .spawn(supervisor)
+            .map_err(|error| Error::unexpected("cannot start a thread").detail(error.to_string()))
     }
 }

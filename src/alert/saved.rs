@@ -310,9 +310,9 @@ impl SavedValue {
             Value::Number(number) => Self::of_number(number),
             Value::String(text) => Self::Text(text.clone()),
             Value::Array(items) => Self::List(items.iter().map(Self::of).collect()),
-            Value::Object(map) => {
-                Self::Object(map.iter().map(|(key, value)| (key.clone(), Self::of(value))).collect())
-            }
+            Value::Object(map) => Self::Object(
+                map.iter().map(|(key, value)| (key.clone(), Self::of(value))).collect(),
+            ),
         }
     }
 

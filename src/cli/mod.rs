@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Data goes to standard output, words to standard error.
 
+mod alerts;
 mod config;
 mod input;
 mod progress;
@@ -48,6 +49,9 @@ enum Command {
     Run(run::RunArgs),
     /// Find alerts in log files
     Replay(replay::ReplayArgs),
+    /// Test destinations, list what waits and what is silenced
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// Check, list, explain, test and run rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -115,6 +119,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&args),
             Command::Replay(args) => replay::replay(&args),
+            Command::Alerts(command) => alerts::alerts(&command),
             Command::Rules(command) => rules::rules(&command),
             Command::Simulate(args) => simulate::simulate(args),
             Command::Config(command) => config::config(&command),

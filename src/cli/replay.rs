@@ -14,7 +14,7 @@ use crate::Result;
 use crate::delivery;
 use crate::event::Origins;
 use crate::event::reject::{RejectReason, Rejection};
-use crate::pipeline::{Alerting, Pipeline, Sink, place_text};
+use crate::pipeline::{Alerting, Pipeline, place_text};
 use crate::serve::Metrics;
 
 const EXAMPLES: &str = "Examples:
@@ -57,8 +57,8 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let engine = plan_some(pack, &config)?;
     let metrics = Arc::new(Metrics::new()?);
     let mut line = ProgressLine::new(files.progress(), !args.quiet);
-    let mut alerting =
-        Alerting::new(engine, setup::alerts(&config), sinks(args, &line)?, metrics.clone())?;
+    let destinations = destinations(args, &line)?;
+    let mut alerting = Alerting::new(engine, setup::alerts(&config), destinations, &metrics)?;
     let mut aside = setup::aside(&config)?;
     if !args.quiet {
         aside.tell = Some(Box::new(first_rejections()));
@@ -92,11 +92,13 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     Ok(if stop.was_asked() { Exit::Interrupted } else { Exit::Good })
 }
 
-fn sinks(args: &ReplayArgs, line: &Option<ProgressLine>) -> Result<Vec<Sink>> {
-    let mut sinks = Vec::new();
+fn destinations(
+    args: &ReplayArgs,
+    line: &Option<ProgressLine>,
+) -> Result<Vec<Box<dyn delivery::Destination>>> {
+    let mut destinations: Vec<Box<dyn delivery::Destination>> = Vec::new();
     if let Some(path) = &args.alerts {
-        let destination = Box::new(delivery::file::create(path)?);
-        sinks.push(Sink { label: "file", destination });
+        destinations.push(Box::new(delivery::file::create(path)?));
     }
     let destination: Box<dyn delivery::Destination> =
         if args.json || !terminal::stdout_is_terminal() {
@@ -104,12 +106,11 @@ fn sinks(args: &ReplayArgs, line: &Option<ProgressLine>) -> Result<Vec<Sink>> {
         } else {
             Box::new(delivery::stdout::table(terminal::stdout_is_coloured()))
         };
-    let destination = match line {
+    destinations.push(match line {
         Some(line) if terminal::stdout_is_terminal() => line.above(destination),
         _ => destination,
-    };
-    sinks.push(Sink { label: "stdout", destination });
-    Ok(sinks)
+    });
+    Ok(destinations)
 }
 
 /// Shows the first records that are rejected: place, reason, hint.

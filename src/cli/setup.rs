@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use super::input::InputArgs;
 use super::signals::Stop;
 use crate::alert::AlertConfig;
 use crate::config::{Config, InputFormat, micros};
+use crate::delivery::{Silences, Surroundings};
 use crate::event::Origins;
 use crate::event::dead_letter::{JsonLines, RecordSink};
 use crate::event::decode::{DecodeLimits, Decoder, Format};
 use crate::event::sshd::SshdOptions;
+use crate::kafka::Cluster;
 use crate::order::OrderConfig;
 use crate::pipeline::{Aside, Reading};
 use crate::source::{FileOptions, Files};
@@ -64,6 +66,32 @@ pub(crate) fn alerts(config: &Config) -> AlertConfig {
         open_max: alerts.open_max,
         ..AlertConfig::default()
     }
+}
+
+/// How to reach the brokers.
+///
+/// # Errors
+/// When a file of `[kafka.tls]` or `[kafka.sasl]` cannot be used.
+pub(crate) fn cluster(config: &Config) -> Result<Cluster> {
+    Cluster::new(&config.kafka)
+}
+
+/// What destinations need to know of the rest.
+///
+/// # Errors
+/// As [`cluster`].
+pub(crate) fn surroundings(config: &Config) -> Result<Surroundings> {
+    Ok(Surroundings { cluster: cluster(config)?, group: config.kafka.group.clone() })
+}
+
+/// Where alerts wait for their destinations.
+pub(crate) fn outbox_folder(config: &Config) -> PathBuf {
+    config.state.folder.join("outbox")
+}
+
+/// What is not to be told for a while.
+pub(crate) fn silences(config: &Config) -> Result<Silences, Vec<Error>> {
+    config.alerts.silences.as_deref().map_or_else(|| Ok(Silences::default()), Silences::load)
 }
 
 /// How often a wait looks whether somebody asked to stop.

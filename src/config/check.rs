@@ -18,6 +18,8 @@ pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     sshd(config, &mut found);
     kafka::problems(config, &mut found);
     sinks(config, &mut found);
+    outbox(config, &mut found);
+    destinations(config, &mut found);
     references(config, &mut found);
     found
 }
@@ -129,12 +131,43 @@ fn sinks(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
             ));
         }
     }
-    let alerts = &config.alerts;
-    if !alerts.stdout && alerts.file.is_none() && alerts.topic.is_none() {
+    if config.destinations().is_empty() {
         found.push((
             &["alerts", "stdout"],
-            Error::usage("alerts go nowhere").hint("set `alerts.file` or `alerts.topic`"),
+            Error::usage("alerts go nowhere")
+                .hint("set `alerts.file` or `alerts.topic`, or add a `[[destination]]`"),
         ));
+    }
+}
+
+/// Below it hardly an alert fits.
+const OUTBOX_BYTES_MIN: u64 = 64 << 10;
+
+fn outbox(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    if config.outbox.bytes_max < OUTBOX_BYTES_MIN {
+        found.push((&["outbox", "bytes_max"], Error::usage("must be at least \"64 KiB\"")));
+    }
+}
+
+fn destinations(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let mut names = HashSet::new();
+    let keys: KeyPath = &["destination"];
+    for destination in config.destinations() {
+        if let Some(topic) = destination.topic().filter(|_| destination.common.name != "topic") {
+            if config.kafka.brokers.is_empty() {
+                let error = Error::usage(format!("the topic `{topic}` without brokers"));
+                found.push((keys, error.hint("name them in `kafka.brokers`")));
+            }
+            if config.kafka.topics.iter().any(|input| input == topic) {
+                let text = format!("`{topic}` is read as input as well: an endless loop");
+                found.push((keys, Error::usage(text)));
+            }
+        }
+        let name = destination.common.name;
+        if !names.insert(name.clone()) {
+            let error = Error::usage(format!("two destinations are named `{name}`"));
+            found.push((keys, error.hint("those of [alerts] are named stdout, file and topic")));
+        }
     }
 }
 

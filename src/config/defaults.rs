@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SaslConfig,
-    SshdConfig, StateConfig, TlsConfig,
+    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, OutboxConfig,
+    SaslConfig, SshdConfig, StateConfig, TlsConfig, WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -34,6 +34,9 @@ const EVIDENCE_MAX: usize = 100;
 const ACCOUNTS_MAX: usize = 100;
 const IPS_MAX: usize = 100;
 const OPEN_MAX: usize = 100_000;
+
+const OUTBOX_BYTES_MAX: u64 = KIB * KIB * KIB;
+const DRAIN: Duration = Duration::from_secs(5);
 
 const FOLDER: &str = "nightlatch-state";
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
@@ -100,12 +103,19 @@ impl Default for AlertsConfig {
             stdout: true,
             file: None,
             topic: None,
+            silences: None,
             update_every: UPDATE_EVERY,
             evidence_max: EVIDENCE_MAX,
             accounts_max: ACCOUNTS_MAX,
             ips_max: IPS_MAX,
             open_max: OPEN_MAX,
         }
+    }
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self { bytes_max: OUTBOX_BYTES_MAX, when_full: WhenFull::default(), drain: DRAIN }
     }
 }
 

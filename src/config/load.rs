@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, check};
+use super::{Config, check, parts};
 use crate::{Error, suggest};
 
 /// Reads and checks a configuration file. Paths in it stay as written: relative to the working
@@ -32,60 +33,101 @@ pub fn load(path: &Path) -> Result<Config, Vec<Error>> {
 /// Every problem of the text.
 pub fn parse(name: &str, text: &str) -> Result<Config, Vec<Error>> {
     let source = Source { name, text };
-    let (mut table, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() {
-        return Err(syntax.iter().map(|error| source.syntax(error)).collect());
-    }
+    let root = source.table()?;
+    let mut table = root.clone();
     let mut problems = Vec::new();
-    let config = loop {
-        match decode(table.clone()) {
-            Ok(config) => break Some(config),
-            Err(error) => {
-                let start = error.span().map(|span| span.start);
-                problems.push((start, source.problem(table.get_ref(), &error)));
-                // Without the key that is wrong the rest is looked at again.
-                if !start.is_some_and(|start| remove(table.get_mut(), start)) {
-                    break None;
-                }
-            }
-        }
-    };
+    let destinations = parts::destinations(&source, &root, table.get_mut(), &mut problems);
+    let config: Option<Config> = recover(&source, &root, &mut table, &[], &mut problems);
+    let config = config.map(|config| Config { destination: destinations, ..config });
     let contradictions = config.iter().flat_map(check::problems);
     problems.extend(contradictions.map(|(keys, error)| {
-        let start = find(table.get_ref(), keys);
+        let start = find(root.get_ref(), keys);
         (start, error.at(source.place(start, &keys.join("."))))
     }));
+    sound(config, problems)
+}
+
+/// Decodes a file of another shape in the same way: every problem at once, with its place.
+pub(crate) fn parse_as<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Vec<Error>> {
+    let source = Source { name, text };
+    let root = source.table()?;
+    let mut problems = Vec::new();
+    let decoded = recover(&source, &root, &mut root.clone(), &[], &mut problems);
+    sound(decoded, problems)
+}
+
+/// Where each problem starts, if that is known.
+pub(super) type Problems = Vec<(Option<usize>, Error)>;
+
+fn sound<T>(decoded: Option<T>, mut problems: Problems) -> Result<T, Vec<Error>> {
     problems.sort_by_key(|(start, _)| *start);
-    match config {
-        Some(config) if problems.is_empty() => Ok(config),
+    match decoded {
+        Some(decoded) if problems.is_empty() => Ok(decoded),
         _ => Err(problems.into_iter().map(|(_, error)| error).collect()),
     }
 }
 
-fn decode(table: Spanned<DeTable<'_>>) -> Result<Config, toml::de::Error> {
-    serde::Deserialize::deserialize(toml::de::Deserializer::from(table))
+/// Decodes a table; without each key that is wrong the rest is looked at again. `elsewhere` are keys
+/// that are known too, for suggestions.
+pub(super) fn recover<T: DeserializeOwned>(
+    source: &Source<'_>,
+    root: &Spanned<DeTable<'_>>,
+    table: &mut Spanned<DeTable<'_>>,
+    elsewhere: &[String],
+    problems: &mut Problems,
+) -> Option<T> {
+    loop {
+        match T::deserialize(toml::de::Deserializer::from(table.clone())) {
+            Ok(decoded) => return Some(decoded),
+            Err(error) => {
+                let start = error.span().map(|span| span.start);
+                problems.push((start, source.problem(root.get_ref(), &error, elsewhere)));
+                if !start.is_some_and(|start| remove(table.get_mut(), start)) {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// The keys that a type takes, as serde knows them.
+pub(super) fn keys_of<T: DeserializeOwned>() -> Vec<String> {
+    let error = toml::from_str::<T>("'?' = 0").err();
+    let message = error.map(|error| error.message().to_owned()).unwrap_or_default();
+    unknown(&message).into_iter().flat_map(|(_, known)| known).map(str::to_owned).collect()
 }
 
 /// The file, for places.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn table(&self) -> Result<Spanned<DeTable<'a>>, Vec<Error>> {
+        let (table, syntax) = DeTable::parse_recoverable(self.text);
+        if syntax.is_empty() {
+            return Ok(table);
+        }
+        Err(syntax.iter().map(|error| self.syntax(error)).collect())
+    }
+
     fn syntax(&self, error: &toml::de::Error) -> Error {
         Error::usage("this is no TOML")
             .at(self.place(error.span().map(|span| span.start), ""))
             .detail(error.message().to_owned())
     }
 
-    fn problem(&self, table: &DeTable<'_>, error: &toml::de::Error) -> Error {
+    fn problem(&self, table: &DeTable<'_>, error: &toml::de::Error, elsewhere: &[String]) -> Error {
         let start = error.span().map(|span| span.start);
         let path = start.map(|start| key_path(table, start)).unwrap_or_default();
         let place = self.place(start, &path);
         let message = error.message().trim_end();
         match unknown(message) {
-            Some((key, known)) => unknown_key(key, &known).at(place),
+            Some((key, mut known)) => {
+                known.extend(elsewhere.iter().map(String::as_str));
+                unknown_key(key, &known).at(place)
+            }
             None => Error::usage("a value is not what the key takes")
                 .at(place)
                 .detail(message.to_owned()),
@@ -93,7 +135,7 @@ impl Source<'_> {
     }
 
     /// `file:line:column (key)`, with as much as is known.
-    fn place(&self, start: Option<usize>, key: &str) -> String {
+    pub(super) fn place(&self, start: Option<usize>, key: &str) -> String {
         let position = start.and_then(|start| self.text.get(..start)).map(|before| {
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

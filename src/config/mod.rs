@@ -5,8 +5,10 @@
 
 mod check;
 mod defaults;
+mod destination;
 mod kafka;
 mod load;
+mod parts;
 pub(crate) mod secret;
 mod show;
 #[cfg(test)]
@@ -20,7 +22,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::time_zone;
+pub use destination::{
+    CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
+    WebhookConfig,
+};
 pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
+pub(crate) use load::parse_as;
 pub use load::{load, parse};
 pub use show::show;
 pub use units::micros;
@@ -40,6 +47,11 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Where alerts go, and how large they may grow.
     pub alerts: AlertsConfig,
+    /// Where alerts go besides.
+    #[serde(deserialize_with = "destination::decoded_elsewhere")]
+    pub destination: Vec<DestinationConfig>,
+    /// How much may wait for them.
+    pub outbox: OutboxConfig,
     /// Where records go that cannot be decoded.
     pub dead_letter: SinkConfig,
     /// Where records go that came too late or from the future.
@@ -52,6 +64,30 @@ pub struct Config {
     pub http: HttpConfig,
     /// What is written to standard error.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// The topics that are written to.
+    pub fn written_topics(&self) -> Vec<String> {
+        let destinations = self.destinations();
+        let alerts = destinations.iter().filter_map(DestinationConfig::topic);
+        let aside = [&self.dead_letter.topic, &self.late.topic].into_iter().flatten();
+        alerts.chain(aside.map(String::as_str)).map(str::to_owned).collect()
+    }
+
+    /// Every destination: those of `[[destination]]`, and the short forms in `[alerts]`.
+    pub fn destinations(&self) -> Vec<DestinationConfig> {
+        let alerts = &self.alerts;
+        let stdout = alerts.stdout.then(|| Kind::Stdout(StdoutConfig::default()));
+        let file = alerts.file.clone();
+        let file = file.map(|file| Kind::File(FileConfig { file, ..FileConfig::default() }));
+        let topic = alerts.topic.clone();
+        let topic = topic.map(|topic| Kind::Kafka(TopicConfig { topic, ..TopicConfig::default() }));
+        let short = [("stdout", stdout), ("file", file), ("topic", topic)];
+        let short = short.into_iter().filter_map(|(name, kind)| Some((name, kind?)));
+        let short = short.map(|(name, kind)| DestinationConfig::short(name, kind));
+        short.chain(self.destination.iter().cloned()).collect()
+    }
 }
 
 /// Shape of the records.
@@ -132,6 +168,9 @@ pub struct AlertsConfig {
     /// Produce alerts to this topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+    /// What is not to be told for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silences: Option<PathBuf>,
     /// An open episode is told again at most so often, in event time.
     #[serde(with = "units::duration")]
     pub update_every: Duration,
@@ -143,6 +182,31 @@ pub struct AlertsConfig {
     pub ips_max: usize,
     /// Episodes that are followed at one time.
     pub open_max: usize,
+}
+
+/// What happens when the outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The pipeline waits, and Kafka holds what comes.
+    #[default]
+    Block,
+    /// The oldest alerts are given up.
+    DropOldest,
+}
+
+/// `[outbox]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutboxConfig {
+    /// Alerts that wait for a destination.
+    #[serde(with = "units::size")]
+    pub bytes_max: u64,
+    /// What happens when more would wait.
+    pub when_full: WhenFull,
+    /// How long a stop may take to deliver what waits.
+    #[serde(with = "units::duration")]
+    pub drain: Duration,
 }
 
 /// `[dead_letter]` and `[late]`

@@ -1,9 +1,12 @@
-//! Kafka topics: alerts keyed by their entity, and records that were set aside as they came.
+//! Kafka topics: alerts keyed by their entity (`alerts`, `transaction`), and records that were set
+//! aside as they came.
 //!
-//! A topic takes records until a broker has confirmed them, and tries for as long as it takes: while
-//! no broker is there the pipeline waits, which holds the source back and loses nothing. Only a
-//! request to stop ends the waiting; offsets are not committed then, so that a restart makes the
-//! same alerts, with the same ids, again.
+//! A topic takes records until a broker has confirmed them, and tries for as long as it takes. Only a
+//! request to stop ends the waiting: offsets are not committed then, so that a restart sets the same
+//! records aside again, and an alert is in the outbox until its destination has it.
+
+mod alerts;
+mod transaction;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +18,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use super::Destination;
-use crate::alert::Alert;
+pub(crate) use alerts::AlertTopic;
+pub(crate) use transaction::TransactionalTopic;
+
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::Rejection;
 use crate::event::{OriginKind, Origins};
@@ -36,21 +40,46 @@ const DEFAULTS: [(&str, &str); 2] = [
 /// A retry must not become a second copy.
 const FIXED: [(&str, &str); 1] = [("enable.idempotence", "true")];
 
-/// Records that a broker has refused for good.
-#[derive(Default)]
-struct Outcome {
-    refused: u64,
-    reason: Option<String>,
+/// A record that was not taken: its number, and why.
+#[derive(Debug)]
+struct Failed {
+    index: usize,
+    code: Option<RDKafkaErrorCode>,
+    reason: String,
 }
 
+impl Failed {
+    fn new(index: usize, error: &KafkaError, n_bytes: usize) -> Self {
+        let reason = format!("{error} (a record of {n_bytes} bytes)");
+        Self { index, code: error.rdkafka_error_code(), reason }
+    }
+
+    /// Whether the record itself is the reason: it would fail again.
+    fn is_for_good(&self) -> bool {
+        use RDKafkaErrorCode::{
+            InvalidMessage, InvalidMessageSize, InvalidRecord, InvalidTimestamp,
+            MessageSizeTooLarge,
+        };
+        let codes = [
+            InvalidMessage,
+            InvalidMessageSize,
+            InvalidRecord,
+            InvalidTimestamp,
+            MessageSizeTooLarge,
+        ];
+        self.code.is_some_and(|code| codes.contains(&code))
+    }
+}
+
+/// Collects the records that were not taken.
 struct Context {
     listener: Listener,
-    outcome: Mutex<Outcome>,
+    failed: Mutex<Vec<Failed>>,
 }
 
 impl Context {
-    fn outcome(&self) -> MutexGuard<'_, Outcome> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed(&self) -> MutexGuard<'_, Vec<Failed>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,14 +103,11 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         if let Err((error, record)) = result {
-            let mut outcome = self.outcome();
-            outcome.refused += 1;
-            let n_bytes = record.payload_len();
-            outcome.reason.get_or_insert_with(|| format!("{error} (a record of {n_bytes} bytes)"));
+            self.failed().push(Failed::new(index, error, record.payload_len()));
         }
     }
 }
@@ -92,6 +118,8 @@ pub struct Topic {
     name: String,
     brokers: String,
     stop: Arc<AtomicBool>,
+    /// A broker that is not there may take so long of a stop.
+    stop_patience: Duration,
 }
 
 impl Topic {
@@ -100,20 +128,37 @@ impl Topic {
     /// # Errors
     /// When that takes longer than the cluster's patience, or when `stop` is set meanwhile.
     pub fn connect(cluster: &Cluster, name: &str, stop: Arc<AtomicBool>) -> Result<Self> {
+        Self::connect_with(cluster, name, &[], stop)
+    }
+
+    /// With some properties more.
+    fn connect_with(
+        cluster: &Cluster,
+        name: &str,
+        properties: &[(&str, &str)],
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
         let producer: BaseProducer<Context> = cluster
-            .client_config(&DEFAULTS, &FIXED)
+            .client_config(&DEFAULTS, &[&FIXED, properties].concat())
             .create_with_context(Context {
                 listener: Listener::new(cluster),
-                outcome: Mutex::default(),
+                failed: Mutex::default(),
             })
             .map_err(|error| refused(&error))?;
         let serve = || producer.poll(Duration::ZERO);
         let listener = &producer.context().listener;
         cluster.wait_for(producer.client(), listener, &[name.to_owned()], &stop, serve)?;
-        Ok(Self { producer, name: name.to_owned(), brokers: cluster.brokers.clone(), stop })
+        Ok(Self {
+            producer,
+            name: name.to_owned(),
+            brokers: cluster.brokers.clone(),
+            stop,
+            stop_patience: STOP_PATIENCE,
+        })
     }
 
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+    /// Hands a record to the client; what it does not take is among the failed ones.
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<()> {
         let mut waiting = Waiting::new(self);
         loop {
             match self.producer.send(record) {
@@ -122,15 +167,18 @@ impl Topic {
                     record = back;
                     waiting.go_on()?;
                 }
-                Err((error, _)) => {
-                    return Err(self.refusal(1).detail(error.to_string()));
+                Err((error, back)) => {
+                    let n_bytes = back.payload.map_or(0, <[u8]>::len);
+                    let failed = Failed::new(back.delivery_opaque, &error, n_bytes);
+                    self.producer.context().failed().push(failed);
+                    return Ok(());
                 }
             }
         }
     }
 
-    /// Returns once a broker has confirmed all records.
-    fn confirm(&self) -> Result<()> {
+    /// Returns once each record is confirmed by a broker, or failed for good.
+    fn settle(&self) -> Result<Vec<Failed>> {
         let mut waiting = Waiting::new(self);
         while self.producer.in_flight_count() > 0 {
             // Flushing sends at once what else would wait for company.
@@ -138,19 +186,20 @@ impl Topic {
                 waiting.go_on()?;
             }
         }
-        let outcome = std::mem::take(&mut *self.producer.context().outcome());
-        match outcome.reason {
-            None => Ok(()),
-            Some(reason) => Err(self.refusal(outcome.refused).detail(reason)),
-        }
+        Ok(std::mem::take(&mut *self.producer.context().failed()))
     }
 
-    fn refusal(&self, n_records: u64) -> Error {
-        Error::unavailable(format!(
-            "Kafka refused {n_records} record(s) for the topic `{}`",
-            self.name
-        ))
-        .hint("a record may be larger than the broker's `message.max.bytes`")
+    /// Returns once a broker has confirmed all records.
+    fn confirm(&self) -> Result<()> {
+        let failed = self.settle()?;
+        failed.first().map_or(Ok(()), |first| Err(self.refusal(failed.len(), &first.reason)))
+    }
+
+    fn refusal(&self, n_records: usize, reason: &str) -> Error {
+        let name = &self.name;
+        Error::unavailable(format!("Kafka refused {n_records} record(s) for the topic `{name}`"))
+            .detail(reason.to_owned())
+            .hint("a record may be larger than the broker's `message.max.bytes`")
     }
 }
 
@@ -167,7 +216,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn go_on(&mut self) -> Result<()> {
-        let Topic { producer, name, brokers, stop } = self.topic;
+        let Topic { producer, name, brokers, stop, stop_patience } = self.topic;
         producer.poll(SERVE);
         let n_waiting = producer.in_flight_count();
         if self.said_at.elapsed() >= REMINDER {
@@ -176,7 +225,7 @@ impl<'a> Waiting<'a> {
         }
         if stop.load(Ordering::Relaxed) {
             let since = *self.stop_seen.get_or_insert_with(Instant::now);
-            if since.elapsed() >= STOP_PATIENCE {
+            if since.elapsed() >= *stop_patience {
                 return Err(Error::unavailable(format!(
                     "{n_waiting} record(s) for the topic `{name}` were not delivered"
                 ))
@@ -188,34 +237,13 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Alerts to a topic: the key is the entity, so that all revisions of an alert are in one partition
-/// and in order.
-pub struct AlertTopic(pub Topic);
-
-impl Destination for AlertTopic {
-    /// Returns once a broker has confirmed the alerts.
-    fn deliver(&mut self, alerts: &[Alert]) -> Result<()> {
-        for alert in alerts {
-            let value = alert.to_json();
-            let record =
-                BaseRecord::to(&self.0.name).key(alert.entity.as_bytes()).payload(&value[..]);
-            self.0.send(record)?;
-        }
-        self.0.confirm()
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.0.confirm()
-    }
-}
-
 /// Records that were set aside, to a topic: the value is the record's own bytes, the headers say
 /// why and where.
 pub struct RecordTopic(pub Topic);
 
 impl RecordSink for RecordTopic {
     fn write(&mut self, origins: &Origins, rejection: &Rejection) -> Result<()> {
-        let record = BaseRecord::to(&self.0.name)
+        let record = BaseRecord::with_opaque_to(&self.0.name, 0)
             .headers(headers(origins, rejection))
             .payload(&rejection.raw[..]);
         self.0.send(record)

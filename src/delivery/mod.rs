@@ -1,30 +1,48 @@
-//! Delivery: where alerts go, one file a destination.
+//! Delivery: the outbox, and where alerts go from there, one file a kind of destination.
 
+mod address;
 pub mod alertmanager;
+mod backoff;
+mod batch;
+mod dispatcher;
 pub mod encoding;
 mod endpoint;
 #[cfg(test)]
 mod example;
 pub mod file;
 pub mod http_destination;
+mod journal;
 pub mod kafka;
 mod lines;
+mod metrics;
+pub mod outbox;
 pub mod pagerduty;
 pub mod record;
+mod routing;
+mod sender;
 mod shorten;
+pub mod silences;
 pub mod slack;
 pub mod splunk;
 pub mod stdout;
 pub mod table;
+mod target;
 pub mod teams;
 #[cfg(test)]
 mod tests;
+pub mod trial;
+mod webhook;
 mod wording;
 
+pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use lines::JsonLines;
+pub use metrics::DeliveryMetrics;
+pub use silences::Silences;
 pub use table::Table;
+pub use target::Surroundings;
 
 use crate::alert::Alert;
+use crate::event::TimeMicros;
 use crate::{Error, Result};
 
 /// Takes revisions of alerts, in order.
@@ -35,6 +53,9 @@ pub trait Destination {
     /// When they cannot be delivered. A reader that went away is no error, see
     /// [`Destination::reader_gone`].
     fn deliver(&mut self, alerts: &[Alert]) -> Result<()>;
+
+    /// Every revision that was due before this event time was handed over.
+    fn advance(&mut self, _stream_time: TimeMicros) {}
 
     /// Hands on whatever is still held back.
     ///

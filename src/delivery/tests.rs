@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use unicode_width::UnicodeWidthStr;
 
+use super::batch::BatchDestination;
 use super::*;
 use crate::ErrorKind;
 use crate::alert::{Evidence, EvidencePlace, Status, Values};
+use crate::config::FileConfig;
 use crate::rules::Severity;
 
 /// 2019-03-01T12:00:00.250Z
@@ -21,7 +23,7 @@ fn values() -> Values {
     Values::read(&batch, 0, "ip".into())
 }
 
-fn alert(id: &str, revision: u64) -> Alert {
+pub(super) fn alert(id: &str, revision: u64) -> Alert {
     let evidence = |line| Evidence {
         time: START,
         event_id: None,
@@ -52,6 +54,11 @@ fn alert(id: &str, revision: u64) -> Alert {
         evidence_total: 417,
         attack: Arc::new(["T1110.004".into()]),
     }
+}
+
+/// As the dispatcher reads it back.
+pub(super) fn record(id: &str, revision: u64) -> record::AlertRecord {
+    serde_json::from_slice(&alert(id, revision).to_json()).unwrap()
 }
 
 fn table(alerts: &[Alert]) -> String {
@@ -194,32 +201,52 @@ fn a_full_disk_is_an_error_with_a_place() {
     assert!(!lines.reader_gone());
 }
 
+fn item(id: &str, revision: u64) -> batch::Item {
+    let alert = alert(id, revision);
+    let entry = outbox::Entry {
+        sequence: revision,
+        at: alert.at,
+        appended_at: 0,
+        id: id.to_owned(),
+        revision,
+        native: alert.to_json(),
+    };
+    batch::Item { entry, alert: record(id, revision) }
+}
+
 #[test]
 fn a_file_is_created_anew_or_continued() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts.jsonl");
     let read = || std::fs::read_to_string(&path).unwrap();
+    let append = |revision| {
+        let config = FileConfig { file: path.clone(), ..FileConfig::default() };
+        let mut file = file::AlertFile::new(&config);
+        assert!(file.deliver(&[item("a", revision)]).unwrap().is_empty());
+        file.settle().unwrap();
+    };
     std::fs::write(&path, "old\n").unwrap();
     file::create(&path).unwrap().deliver(&[alert("a", 1)]).unwrap();
     let first = read();
     assert_eq!(first.lines().count(), 1);
-    file::append(&path).unwrap().deliver(&[alert("a", 2)]).unwrap();
+    append(2);
     let second = read();
     assert!(second.starts_with(&first) && second.lines().count() == 2);
     std::fs::write(&path, "{\"torn\":").unwrap();
-    file::append(&path).unwrap().deliver(&[alert("a", 3)]).unwrap();
+    append(3);
     assert_eq!(read().lines().next(), Some("{\"torn\":"));
     assert_eq!(read().lines().count(), 2);
     std::fs::remove_file(&path).unwrap();
-    file::append(&path).unwrap().deliver(&[alert("a", 1)]).unwrap();
+    append(1);
     assert_eq!(read(), first);
 }
 
 #[test]
 fn a_file_that_cannot_be_written_names_itself() {
     let folder = tempfile::tempdir().unwrap();
-    for open in [file::create, file::append] {
-        let error = open(folder.path()).unwrap_err();
+    let config = FileConfig { file: folder.path().to_owned(), ..FileConfig::default() };
+    let appended = file::AlertFile::new(&config).deliver(&[item("a", 1)]);
+    for error in [file::create(folder.path()).unwrap_err(), appended.unwrap_err()] {
         assert_eq!(error.place.as_deref(), folder.path().to_str());
         assert_eq!(error.message, "cannot write the alerts file");
         assert_eq!(error.exit_code(), 69);

@@ -154,8 +154,7 @@ impl Order {
         inputs: impl IntoIterator<Item = KnownInput>,
     ) -> Result<Self> {
         let released_until = watermark.unwrap_or(TimeMicros::MIN);
-        let dedup =
-            Dedup::restore(config.dedup_window_micros, saved, blocks, released_until)?;
+        let dedup = Dedup::restore(config.dedup_window_micros, saved, blocks, released_until)?;
         let mut order = Self { dedup, released_until, ..Self::new(config) };
         order.know(inputs);
         Ok(order)
@@ -258,7 +257,8 @@ impl Order {
                 turned_away.push(TurnedAway { row: row as u32, reason });
             }
         }
-        let n_future = turned_away.iter().filter(|away| away.reason == RejectReason::Future).count();
+        let n_future =
+            turned_away.iter().filter(|away| away.reason == RejectReason::Future).count();
         self.counters.future += n_future as u64;
         self.counters.late += (turned_away.len() - n_future) as u64;
         if !entries.is_empty() {

@@ -1,8 +1,7 @@
 //! The consumer that makes alerts: windows and rules, episodes, delivery.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
+use prometheus::IntCounter;
 
 use super::{Consumer, ConsumerManifest};
 use crate::Result;
@@ -14,22 +13,15 @@ use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise, severity_label};
 use crate::store::{BlockReader, BlockWriter, Manifest};
 
-/// A destination, and the label it has in metrics.
-pub struct Sink {
-    /// `stdout`, `file` or `topic`.
-    pub label: &'static str,
-    /// Where alerts go.
-    pub destination: Box<dyn Destination>,
-}
-
 /// Runs the rules on each batch and delivers the alerts that come of it.
 pub struct Alerting {
     engine: Engine,
     episodes: Episodes,
-    sinks: Vec<Sink>,
+    destinations: Vec<Box<dyn Destination>>,
     /// Revisions of an earlier event time were delivered before a restart.
     suppress_before: Option<TimeMicros>,
-    metrics: Arc<Metrics>,
+    /// Revisions that were suppressed.
+    suppressed: IntCounter,
 }
 
 /// What a manifest gave back.
@@ -49,12 +41,13 @@ impl Alerting {
     pub fn new(
         engine: Engine,
         config: AlertConfig,
-        sinks: Vec<Sink>,
-        metrics: Arc<Metrics>,
+        destinations: Vec<Box<dyn Destination>>,
+        metrics: &Metrics,
     ) -> Result<Self> {
         metrics.know_rules(engine.rules());
         let episodes = Episodes::new(engine.rules(), config)?;
-        Ok(Self { engine, episodes, sinks, suppress_before: None, metrics })
+        let suppressed = metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
+        Ok(Self { engine, episodes, destinations, suppress_before: None, suppressed })
     }
 
     /// Revisions that were due before this event time are not delivered: they were.
@@ -71,7 +64,28 @@ impl Alerting {
             Some(saved) => self.episodes.restore(saved, blocks)?,
             None => RestoredEpisodes::default(),
         };
-        Ok(RestoredState { episodes, rebuild_from: None })
+        Ok(RestoredState { episodes, rebuild_from: self.restore_windows(manifest, blocks) })
+    }
+
+    /// Takes back the windows that fit the rules, and says from which event time on the others want
+    /// their events again.
+    fn restore_windows(
+        &mut self,
+        manifest: &Manifest,
+        blocks: &BlockReader,
+    ) -> Option<TimeMicros> {
+        let watermark = manifest.watermark?;
+        let restored = self.engine.restore(&manifest.engine, blocks, watermark);
+        for (lane, why) in &restored.rebuilding {
+            tracing::warn!(lane, why, "the windows of a lane are rebuilt from Kafka");
+        }
+        tracing::info!(kept = restored.kept.len(), rebuilt = restored.rebuilding.len(), "windows");
+        Some(watermark.saturating_sub(self.engine.rebuilding_reach_micros()?))
+    }
+
+    /// How far back the windows of all rules look.
+    pub fn reach_micros(&self) -> TimeMicros {
+        self.engine.reach_micros()
     }
 
     /// The rules, and the alerts that each has opened.
@@ -85,22 +99,14 @@ impl Alerting {
         if alerts.is_empty() {
             return Ok(());
         }
-        for sink in &mut self.sinks {
-            let delivered = sink.destination.deliver(&alerts);
-            let outcome = if delivered.is_ok() { "delivered" } else { "failed" };
-            let counter = self.metrics.deliveries.with_label_values(&[sink.label, outcome]);
-            counter.inc_by(alerts.len() as u64);
-            delivered?;
-        }
-        Ok(())
+        self.destinations.iter_mut().try_for_each(|destination| destination.deliver(&alerts))
     }
 
     fn suppress(&self, alerts: &mut Vec<Alert>) {
         let Some(time) = self.suppress_before else { return };
         let before = alerts.len();
         alerts.retain(|alert| alert.at >= time);
-        let counter = self.metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
-        counter.inc_by((before - alerts.len()) as u64);
+        self.suppressed.inc_by((before - alerts.len()) as u64);
     }
 }
 
@@ -115,7 +121,9 @@ impl Consumer for Alerting {
 
     fn advance(&mut self, stream_time: TimeMicros) -> Result<()> {
         let alerts = self.episodes.advance(stream_time);
-        self.deliver(alerts)
+        self.deliver(alerts)?;
+        self.destinations.iter_mut().for_each(|destination| destination.advance(stream_time));
+        Ok(())
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -129,13 +137,12 @@ impl Consumer for Alerting {
     }
 
     fn suspend(&mut self) -> Result<()> {
-        self.sinks.iter_mut().try_for_each(|sink| sink.destination.flush())
+        self.destinations.iter_mut().try_for_each(|destination| destination.flush())
     }
 
     fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
         let episodes = self.episodes.checkpoint(blocks);
-        // Placeholder until the engine's own checkpoint is merged.
-        Some(ConsumerManifest { engine: serde_json::Value::Null, episodes })
+        Some(ConsumerManifest { engine: self.engine.checkpoint(blocks), episodes })
     }
 
     fn found(&self) -> u64 {
@@ -143,7 +150,7 @@ impl Consumer for Alerting {
     }
 
     fn reader_gone(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.destination.reader_gone())
+        self.destinations.iter().any(|destination| destination.reader_gone())
     }
 
     fn measure(&self, metrics: &Metrics) {

@@ -13,6 +13,7 @@ use super::{Commit, Consumer};
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
 use crate::order::{Order, OrderConfig};
+use crate::rules::EngineManifest;
 use crate::serve::Metrics;
 use crate::source::InputId;
 use crate::store::{Manifest, Pending, SavedOrigin, StateFolder, Written};
@@ -61,7 +62,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct ConsumerManifest {
     /// Windows and rules.
-    pub engine: serde_json::Value,
+    pub engine: EngineManifest,
     /// Open episodes.
     pub episodes: EpisodesManifest,
 }
@@ -193,7 +194,7 @@ impl Checkpoints {
         let saved_order = order.checkpoint(&mut blocks);
         let (engine, episodes) = match consumer.checkpoint(&mut blocks) {
             Some(ConsumerManifest { engine, episodes }) => (engine, Some(episodes)),
-            None => (serde_json::Value::Null, None),
+            None => (EngineManifest::default(), None),
         };
         let manifest = Manifest {
             nightlatch: env!("CARGO_PKG_VERSION").to_owned(),

@@ -242,7 +242,11 @@ impl Stages<'_> {
             self.order.release_all();
             self.release().inspect_err(|_| self.broken = true)?;
         }
-        if goes_on { self.consumer.suspend()? } else { self.consumer.finish()? }
+        if goes_on {
+            self.consumer.suspend()?
+        } else {
+            self.consumer.finish()?
+        }
         flush(&mut self.aside.dead_letter)?;
         flush(&mut self.aside.late)?;
         if let Some(checkpoints) = &mut self.checkpoints

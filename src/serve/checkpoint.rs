@@ -31,7 +31,8 @@ impl CheckpointMetrics {
                 "How long the newest checkpoint held events up (pause), and the disk took (sync).",
             )?,
             bytes: make.gauge("checkpoint_bytes", "Bytes that the newest checkpoint wrote.")?,
-            folder_bytes: make.gauge("state_folder_bytes", "Bytes of all files in state.folder.")?,
+            folder_bytes: make
+                .gauge("state_folder_bytes", "Bytes of all files in state.folder.")?,
             failed: make.gauge(
                 "checkpoint_failed",
                 "1 when the newest checkpoint could not be written; the one before it is good.",

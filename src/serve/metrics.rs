@@ -7,10 +7,12 @@ use hdrhistogram::Histogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily, MetricType, Quantile, Summary};
 use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use super::checkpoint::CheckpointMetrics;
+use crate::delivery::DeliveryMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
@@ -69,8 +71,8 @@ pub struct Metrics {
     pub alerts_untracked: IntCounter,
     /// Revisions of alerts that were not delivered, by reason.
     pub alerts_suppressed: IntCounterVec,
-    /// Alert revisions handed to a destination, by outcome.
-    pub deliveries: IntCounterVec,
+    /// What delivery counts.
+    pub delivery: DeliveryMetrics,
     batch_duration: BatchDuration,
     /// Events in the newest batch.
     pub batch_events: IntGauge,
@@ -184,7 +186,12 @@ impl Maker {
         Ok(metric)
     }
 
-    pub(super) fn counters(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntCounterVec> {
+    pub(super) fn counters(
+        &self,
+        name: &str,
+        labels: &[&str],
+        help: &str,
+    ) -> Outcome<IntCounterVec> {
         let metric = IntCounterVec::new(opts(name, help), labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -198,6 +205,13 @@ impl Maker {
 
     fn gauges(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntGaugeVec> {
         let metric = IntGaugeVec::new(opts(name, help), labels)?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn durations(&self, name: &str, labels: &[&str], help: &str) -> Outcome<HistogramVec> {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+        let metric = HistogramVec::new(opts, labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
@@ -309,11 +323,7 @@ fn build() -> Outcome<Metrics> {
             &["reason"],
             "Revisions made again that were delivered before a restart, and are not delivered twice.",
         )?,
-        deliveries: make.counters(
-            "deliveries_total",
-            &["sink", "outcome"],
-            "Alert revisions handed to a destination.",
-        )?,
+        delivery: delivery(&make)?,
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
         checkpoint: CheckpointMetrics::new(&make)?,
@@ -363,15 +373,59 @@ fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
     })
 }
 
+/// Requests to receivers: from the same machine to one that hangs.
+const DURATION_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
+    let by_destination = &["destination"];
+    Ok(DeliveryMetrics {
+        outbox_entries: make
+            .gauge("outbox_entries", "Alert revisions that some destination has not got yet.")?,
+        outbox_bytes: make.gauge("outbox_bytes", "Bytes of the outbox on disk.")?,
+        outbox_oldest_seconds: make.seconds(
+            "outbox_oldest_timestamp_seconds",
+            "When the oldest revision that waits was found; 0 when none waits.",
+        )?,
+        outbox_full: make
+            .gauge("outbox_full", "1 while the pipeline waits for room in the outbox.")?,
+        outbox_dropped: make.counter(
+            "outbox_dropped_total",
+            "Revisions given up because of outbox.bytes_max and when_full = drop_oldest.",
+        )?,
+        outbox_damaged: make
+            .counter("outbox_damaged_total", "Damaged places in the outbox, which were skipped.")?,
+        deliveries: make.counters(
+            "deliveries_total",
+            &["destination", "outcome"],
+            "Alert revisions by outcome; each attempt that failed counts.",
+        )?,
+        duration: make.durations(
+            "delivery_duration_seconds",
+            by_destination,
+            "How long an attempt to deliver took.",
+        )?,
+        retries: make.counters(
+            "delivery_retries_total",
+            by_destination,
+            "Attempts to deliver after the first one.",
+        )?,
+        disabled: make.gauges(
+            "destination_disabled",
+            by_destination,
+            "1 for a destination that answered 410 and gets nothing more.",
+        )?,
+        silenced: make.counters(
+            "silenced_total",
+            &["silence"],
+            "Alert revisions that a silence hid.",
+        )?,
+    })
+}
+
 /// Creates the series whose labels never depend on configuration or rules.
 fn start_at_zero(metrics: &Metrics) {
     for sink in ["dead_letter", "late"] {
         metrics.dead_letters.with_label_values(&[sink]);
-    }
-    for sink in ["stdout", "file", "topic"] {
-        for outcome in ["delivered", "failed"] {
-            metrics.deliveries.with_label_values(&[sink, outcome]);
-        }
     }
     for reason in RejectReason::ALL {
         // Late events and events from the future are no rejected ones: they have their own counters.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{Service, sources};
+use crate::Result;
 use crate::cli::setup;
 use crate::event::{Origins, TimeMicros};
 use crate::pipeline::{Alerting, Restored, restore};
 use crate::source::InputId;
 use crate::source::kafka::{Kafka, KafkaOptions, Position, Start};
 use crate::store::{InputPosition, Loaded, Manifest, StateFolder};
-use crate::Result;
 
 /// What a pipeline begins with.
 pub(super) struct Beginning {
@@ -88,11 +88,17 @@ fn restore_manifest<'a>(
             return None;
         }
         Loaded::Damaged(why) => {
-            warn!(why, "the manifest of the state folder is damaged; windows are rebuilt from Kafka");
+            warn!(
+                why,
+                "the manifest of the state folder is damaged; windows are rebuilt from Kafka"
+            );
             return None;
         }
         Loaded::Foreign(version) => {
-            warn!(version, "the state folder is of another version; windows are rebuilt from Kafka");
+            warn!(
+                version,
+                "the state folder is of another version; windows are rebuilt from Kafka"
+            );
             return None;
         }
     };

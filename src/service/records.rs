@@ -2,7 +2,6 @@
 
 use tracing::warn;
 
-use super::sources;
 use crate::cli::{Stop, setup};
 use crate::config::Config;
 use crate::delivery::kafka::{RecordTopic, Topic};
@@ -21,7 +20,7 @@ const LOGGED_SINGLY: u64 = 20;
 pub(super) fn aside(config: &Config, stop: &Stop) -> Result<Aside> {
     let mut aside = setup::aside(config)?;
     let connect = |topic: &String| {
-        let topic = Topic::connect(&sources::cluster(config)?, topic, stop.flag.clone())?;
+        let topic = Topic::connect(&setup::cluster(config)?, topic, stop.flag.clone())?;
         Ok::<_, Error>(RecordTopic(topic))
     };
     if let Some(topic) = &config.dead_letter.topic {

@@ -11,8 +11,8 @@ use crate::config::{self, Config};
 use crate::rules::{Engine, Pack, Rule};
 use crate::{Error, Result};
 
-use super::{Settings, SharedDispatcher, sources};
-use crate::cli::plan;
+use super::{Settings, SharedDispatcher};
+use crate::cli::{plan, setup};
 use crate::serve::Metrics;
 
 /// What runs now, as far as a reload may change it.
@@ -68,7 +68,7 @@ fn read_and_deliver(
     dispatcher: &SharedDispatcher,
 ) -> Result<Next, Vec<Error>> {
     let next = read_again(settings, present)?;
-    let silences = sources::silences(&next.present.config)?;
+    let silences = setup::silences(&next.present.config)?;
     let mut dispatcher = dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(dispatcher) = dispatcher.as_mut() {
         let destinations = next.present.config.destinations();

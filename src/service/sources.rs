@@ -2,30 +2,21 @@
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::cli::{Stop, setup};
 use crate::config::Config;
 use crate::delivery::outbox::{Outbox, OutboxLimits};
-use crate::delivery::{Dispatcher, DispatcherOptions, Silences, Surroundings};
-use crate::kafka::Cluster;
+use crate::delivery::{Dispatcher, DispatcherOptions, Silences};
 use crate::serve::Metrics;
 use crate::source::kafka::{KafkaOptions, Lease, Start};
-use crate::{Error, Result};
-
-/// How to reach the brokers.
-///
-/// # Errors
-/// When a file of `[kafka.tls]` or `[kafka.sasl]` cannot be used.
-pub(super) fn cluster(config: &Config) -> Result<Cluster> {
-    Cluster::new(&config.kafka)
-}
 
 /// What to read; where to begin is decided later.
 ///
 /// # Errors
-/// As [`cluster`].
+/// When a file of `[kafka.tls]` or `[kafka.sasl]` cannot be used.
 pub(super) fn options(config: &Config) -> Result<KafkaOptions> {
     Ok(KafkaOptions {
-        cluster: cluster(config)?,
+        cluster: setup::cluster(config)?,
         group: config.kafka.group.clone(),
         lease_topic: config.kafka.lease_topic(),
         topics: config.kafka.topics.clone(),
@@ -47,14 +38,6 @@ pub(super) fn limits(config: &Config, stop: &Stop) -> OutboxLimits {
     }
 }
 
-/// The silences of a configuration.
-///
-/// # Errors
-/// Every problem of the file.
-pub(super) fn silences(config: &Config) -> Result<Silences, Vec<Error>> {
-    config.alerts.silences.as_deref().map_or_else(|| Ok(Silences::default()), Silences::load)
-}
-
 /// Starts to deliver what the outbox holds, whenever the lease is held.
 ///
 /// # Errors
@@ -70,7 +53,7 @@ pub(super) fn dispatcher(
         active: lease.flag(),
         drain: config.outbox.drain,
         metrics: metrics.delivery.clone(),
-        around: Surroundings { cluster: cluster(config)?, group: config.kafka.group.clone() },
+        around: setup::surroundings(config)?,
     };
     Dispatcher::start(outbox.clone(), options, &config.destinations(), silences)
 }

@@ -6,8 +6,8 @@
 //! variable is read once. Without it a place costs one relaxed load of an atomic.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Name of the variable.
 pub(super) const VARIABLE: &str = "NIGHTLATCH_FAILPOINTS";

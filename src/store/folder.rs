@@ -51,7 +51,8 @@ impl StateFolder {
         };
         // Of a manifest that cannot be read nobody knows what it refers to. The next one will.
         if matches!(loaded, Loaded::Good(_) | Loaded::Nothing) {
-            remove_others(path, u64::MAX, &numbers(&segments)).map_err(|error| unusable(path, &error))?;
+            remove_others(path, u64::MAX, &numbers(&segments))
+                .map_err(|error| unusable(path, &error))?;
         }
         let next_segment = next_segment(path).map_err(|error| unusable(path, &error))?;
         Ok((Self { path: path.to_owned(), _lock: lock, segments, next_segment }, loaded))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
 use crate::order::OrderManifest;
+use crate::rules::EngineManifest;
 
 /// The version that this build reads and writes.
 pub(super) const VERSION: u32 = 1;
@@ -31,7 +32,7 @@ pub struct Manifest {
     /// Event ids seen lately.
     pub order: OrderManifest,
     /// Windows and rules.
-    pub engine: serde_json::Value,
+    pub engine: EngineManifest,
     /// Episodes that were open.
     pub episodes: Option<EpisodesManifest>,
     /// Position in the outbox after the last revision that this state has made.
@@ -174,7 +175,7 @@ mod tests {
             ],
             inputs: vec![position],
             order: OrderManifest::default(),
-            engine: serde_json::json!({"lanes": [u64::MAX, i64::MIN]}),
+            engine: EngineManifest::default(),
             episodes: None,
             outbox: 12,
             delivered_until: None,

@@ -133,8 +133,13 @@ fn run_apart(folder: &Path, failpoints: &str, failures: u64) -> bool {
     output.status.success()
 }
 
-const POINTS: [&str; 5] =
-    ["segment.written", "segment.synced", "manifest.written", "manifest.synced", "manifest.renamed"];
+const POINTS: [&str; 5] = [
+    "segment.written",
+    "segment.synced",
+    "manifest.written",
+    "manifest.synced",
+    "manifest.renamed",
+];
 
 #[test]
 fn a_crash_at_any_point_leaves_the_manifest_before_or_the_new_one() {

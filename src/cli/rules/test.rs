@@ -16,7 +16,7 @@ use crate::cli::{
 use crate::config::Config;
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
-use crate::pipeline::{Alerting, Aside, Pipeline, Reading, Sink, place_text};
+use crate::pipeline::{Alerting, Aside, Pipeline, Reading, place_text};
 use crate::rules::{Engine, Pack, Rule};
 use crate::serve::Metrics;
 use crate::{Error, Result};
@@ -145,8 +145,8 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
     }
     let kept = Kept::default();
     let metrics = Arc::new(Metrics::new()?);
-    let sink = Sink { label: "file", destination: Box::new(kept.clone()) };
-    let mut alerting = Alerting::new(engine, setup::alerts(config), vec![sink], metrics.clone())?;
+    let kept_there: Vec<Box<dyn Destination>> = vec![Box::new(kept.clone())];
+    let mut alerting = Alerting::new(engine, setup::alerts(config), kept_there, &metrics)?;
     let rejected = Arc::new(Mutex::new(Vec::new()));
     let mut origins = Origins::default();
     let pipeline = Pipeline {
