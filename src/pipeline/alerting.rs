@@ -69,13 +69,9 @@ impl Alerting {
 
     /// Takes back the windows that fit the rules, and says from which event time on the others want
     /// their events again.
-    fn restore_windows(
-        &mut self,
-        manifest: &Manifest,
-        blocks: &BlockReader,
-    ) -> Option<TimeMicros> {
+    fn restore_windows(&mut self, manifest: &Manifest, blocks: &BlockReader) -> Option<TimeMicros> {
         let watermark = manifest.watermark?;
-        let restored = self.engine.restore(&manifest.engine, blocks, watermark);
+        let restored = self.engine.restore(manifest.engine.as_ref()?, blocks, watermark);
         for (lane, why) in &restored.rebuilding {
             tracing::warn!(lane, why, "the windows of a lane are rebuilt from Kafka");
         }
