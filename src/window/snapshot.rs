@@ -98,7 +98,11 @@ impl RecencyEntries {
     /// Slot, time and value of each.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, TimeMicros, Option<u64>)> {
         let cells = self.values.iter().zip(&self.valid).map(|(v, is_valid)| is_valid.then_some(*v));
-        self.slots.iter().zip(&self.times).zip(cells).map(|((slot, time), cell)| (*slot, *time, cell))
+        self.slots
+            .iter()
+            .zip(&self.times)
+            .zip(cells)
+            .map(|((slot, time), cell)| (*slot, *time, cell))
     }
 
     /// The slots, each once.
