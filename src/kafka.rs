@@ -1,6 +1,7 @@
 //! A Kafka cluster: how to reach it, and waiting for it with patience.
 
 mod admin;
+mod certificate;
 mod listener;
 mod security;
 mod token;
@@ -147,10 +148,12 @@ impl Cluster {
         let patience = humantime::format_duration(self.patience);
         match missing {
             Missing::Brokers(reason) => {
+                let fault = self.security.certificate_fault(brokers, reason);
+                let reason = fault.map_or(reason.clone(), |fault| format!("{reason}: {fault}"));
                 Error::unavailable(format!("no Kafka broker answers at {brokers}"))
                     .at("kafka.brokers")
                     .detail(format!("waited {patience}; the last attempt said: {reason}"))
-                    .hint(way_out(reason))
+                    .hint(way_out(&reason))
             }
             Missing::Topic(name, reason) => {
                 Error::unavailable(format!("the Kafka cluster at {brokers} has no topic `{name}`"))
@@ -163,30 +166,26 @@ impl Cluster {
 
 /// What to do about a connection that fails for this reason.
 fn way_out(reason: &str) -> &'static str {
-    const WAYS: [(&str, &str); 10] = [
-        ("OAUTHBEARER token", "check [kafka.sasl]: it gives no token"),
-        ("token for Kafka", "check [kafka.sasl]: it gives no token"),
-        ("secret file", "check `kafka.sasl.token_file`"),
+    const ISSUER: &str = "`kafka.tls.ca_file` does not hold the authority that signed the broker's \
+                          certificate";
+    const HOST: &str = "the broker's certificate does not name the host in `kafka.brokers`: write \
+                        the name that it holds";
+    const TOKEN: &str = "check [kafka.sasl]: it gives no token";
+    const WAYS: [(&str, &str); 11] = [
+        ("OAUTHBEARER token", TOKEN),
+        ("token for Kafka", TOKEN),
+        ("secret file", TOKEN),
         ("Unsupported mechanism", "the broker knows no such `kafka.sasl.mechanism` at this port"),
         (
             "SASL",
             "the broker refuses this user: check `mechanism`, `user` and `password_file` in \
              [kafka.sasl]",
         ),
-        (
-            "hostname mismatch",
-            "the broker's certificate names another host: use that name in `kafka.brokers`",
-        ),
-        (
-            "IP address mismatch",
-            "the broker's certificate names another host: use that name in `kafka.brokers`",
-        ),
-        ("certificate has expired", "the broker needs a new certificate"),
-        (
-            "certificate verify failed",
-            "`kafka.tls.ca_file` must hold the authority that signed the broker's certificate, and \
-             the certificate must be in force",
-        ),
+        ("mismatch", HOST),
+        ("expired", "the time of the broker's certificate is over: it needs a new one"),
+        ("issuer certificate", ISSUER),
+        ("self-signed certificate", ISSUER),
+        ("certificate verify failed", "check `kafka.tls.ca_file` and the broker's certificate"),
         (
             "SSL",
             "check [kafka.tls]: this port may speak no TLS, or want a certificate of this client",
@@ -215,6 +214,23 @@ pub(crate) fn refused(error: &KafkaError) -> Error {
         .at(place)
         .detail(detail)
         .hint("names and values are those of librdkafka's CONFIGURATION.md")
+}
+
+/// Runs a future on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    Some(runtime.block_on(future))
+}
+
+/// An error with its causes, which say what was wrong; without the address.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let (mut text, mut cause) = (error.to_string(), std::error::Error::source(&error));
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// What keeps the start waiting.
@@ -269,7 +285,7 @@ mod tests {
         let hint = |reason| way_out(reason);
         assert!(hint("SASL authentication error: invalid credentials").contains("password_file"));
         assert!(hint("SSL handshake failed: certificate verify failed").contains("ca_file"));
-        assert!(hint("certificate verify failed: hostname mismatch").contains("another host"));
+        assert!(hint("certificate verify failed: hostname mismatch").contains("does not name"));
         assert!(hint("Connection refused").contains("start the broker"));
     }
 }

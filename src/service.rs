@@ -51,6 +51,9 @@ pub(crate) struct Settings {
 /// The dispatcher, until the service ends; a reload changes it from another thread.
 type SharedDispatcher = Arc<Mutex<Option<Dispatcher>>>;
 
+/// Topic, partition, next offset.
+type Offsets = Vec<(Arc<str>, i32, i64)>;
+
 /// What lives as long as the process.
 struct Service {
     config: Config,
@@ -63,7 +66,7 @@ struct Service {
     /// Grows while the pipeline makes progress.
     alive: Arc<AtomicU64>,
     /// The newest offsets that were asked to be committed.
-    committed: Arc<Mutex<Vec<(Arc<str>, i32, i64)>>>,
+    committed: Arc<Mutex<Offsets>>,
 }
 
 /// Works until a stop is asked for.
@@ -209,7 +212,7 @@ impl Service {
             let of = |(input, next_offset): &(InputId, i64)| {
                 places.get(*input).map(|(topic, number)| (topic, number, *next_offset))
             };
-            let offsets: Vec<_> = offsets.iter().filter_map(of).collect();
+            let offsets: Offsets = offsets.iter().filter_map(of).collect();
             committed.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&offsets);
             if let Some(generation) = lease.generation() {
                 lease.commit(generation, offsets, delivered_until);

@@ -251,11 +251,13 @@ fn is_safe(url: &str) -> bool {
 }
 
 /// Properties that Nightlatch sets itself, and the key that says the same.
-const RESERVED: [(&str, &str); 7] = [
+const RESERVED: [(&str, &str); 9] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.group`"),
     ("group.instance.id", "a standby could not take over before the session timeout"),
+    ("group.protocol", "the lease is held by the classic protocol"),
+    ("partition.assignment.strategy", "whoever holds the lease keeps it while others come and go"),
     ("enable.auto.commit", "offsets are committed when the alerts are safe"),
     ("enable.auto.offset.store", "offsets are committed when the alerts are safe"),
     ("enable.partition.eof", "partition ends are needed to tell an idle partition"),

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::config::ClientConfig;
 
+use super::certificate;
 use super::token::Tokens;
 use crate::config::secret::{self, Secret};
 use crate::config::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 use crate::{Error, Result};
+
+const CA: &str = "ssl.ca.location";
 
 /// The security of one cluster's connections; its secrets are in memory, and are never shown.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +58,14 @@ impl Security {
             Some(Sasl::Token(tokens)) => Some(tokens),
             _ => None,
         }
+    }
+
+    /// What is wrong with the certificate of the first broker, where a connection failed for that.
+    pub(super) fn certificate_fault(&self, brokers: &str, reason: &str) -> Option<String> {
+        let tls = self.tls.as_ref().filter(|_| reason.contains("certificate verify failed"))?;
+        let ca_file = tls.files.iter().find(|(property, _)| *property == CA);
+        let ca_file = ca_file.map(|(_, path)| path.as_path());
+        certificate::fault(brokers, ca_file, tls.verify_hostname)
     }
 
     /// Sets the properties that say all this to the library.
@@ -113,7 +124,7 @@ fn tls(config: &TlsConfig) -> Result<Tls> {
         }
         Ok::<_, Error>(())
     };
-    add("ssl.ca.location", &config.ca_file, readable, "kafka.tls.ca_file")?;
+    add(CA, &config.ca_file, readable, "kafka.tls.ca_file")?;
     let certificate = &config.certificate_file;
     add("ssl.certificate.location", certificate, readable, "kafka.tls.certificate_file")?;
     add("ssl.key.location", &config.key_file, secret::open, "kafka.tls.key_file")?;

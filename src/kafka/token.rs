@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
+use super::{block_on, causes};
 use crate::config::secret::Secret;
 use crate::{Error, Result};
 
@@ -92,9 +93,7 @@ fn ask(url: &str, id: &str, secret: &Secret, scope: Option<&str>) -> Result<(Str
             .detail(detail)
             .hint("check `kafka.sasl.token_url`, `client_id` and `client_secret_file`")
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    let answer = runtime.block_on(async {
+    let answer = block_on(async {
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
@@ -108,7 +107,8 @@ fn ask(url: &str, id: &str, secret: &Secret, scope: Option<&str>) -> Result<(Str
         let response = request.send().await?;
         Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
     });
-    let (status, body) = answer.map_err(|error| failed(reason(error.without_url())))?;
+    let answer = answer.ok_or_else(|| failed("there is no runtime".to_owned()))?;
+    let (status, body) = answer.map_err(|error| failed(causes(error)))?;
     let answer: Answer = serde_json::from_slice(&body)
         .map_err(|_| failed(format!("the server answered {status} without JSON")))?;
     match answer.access_token {
@@ -132,16 +132,6 @@ fn form(scope: Option<&str>) -> String {
         url.query().map(str::to_owned)
     });
     encoded.map_or_else(|| grant.to_owned(), |scope| format!("{grant}&{scope}"))
-}
-
-/// An error with its causes, which say what was wrong.
-fn reason(error: reqwest::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), std::error::Error::source(&error));
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl Run {
         let mut child = nightlatch()
             .args(["run", "--config"])
             .arg(config)
+            .current_dir(config.parent().unwrap())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -82,9 +83,15 @@ impl Run {
         Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
+    /// Stops the process where it is, or lets it go on.
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Asks it to stop, as a service manager does, and gives the exit code.
     fn terminate(&mut self) -> Option<i32> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-TERM");
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -215,18 +222,22 @@ fn poison_goes_to_the_dead_letters_and_the_stream_goes_on() {
     let (topic, dead) = (broker::unique("events"), broker::unique("dead-letters"));
     broker::create_topic(&topic, 1);
     broker::create_topic(&dead, 1);
-    let good = br#"{"time":"2026-01-01T00:00:00Z","action":"login","account":"anna"}"#;
+    let good = &br#"{"time":"2026-01-01T00:00:00Z","action":"login","account":"anna"}"#[..];
     let poison: [(&[u8], &str); 4] = [
         (b"no json", "invalid_json"),
         (b"{\"account\":\"\xff\"}", "invalid_utf8"),
         (b"[1]", "not_an_object"),
         (b"{\"time\":\"2026-01-01T00:00:00Z\",\"action\":\"login\"}", "missing_field"),
     ];
+    // As serializers write it that know a schema registry: by number, and by GUID.
+    let numbered = [&[0, 0, 0, 1, 2][..], good].concat();
+    let named = [&[1; 17][..], good].concat();
     let records = poison.iter().map(|(value, _)| (0, Some(*value)));
-    broker::produce(&topic, records.chain([(0, None), (0, Some(&good[..]))]));
+    let sound = [good, &numbered, &named].map(|value| (0, Some(value)));
+    broker::produce(&topic, records.chain([(0, None)]).chain(sound));
     let rest = format!("[dead_letter]\ntopic = \"{dead}\"");
     let mut run = Run::start(&configuration(folder.path(), broker::address(), &topic, &rest));
-    run.until("the good event", |run| run.metric("nightlatch_events_total") == Some(1.0));
+    run.until("the good events", |run| run.metric("nightlatch_events_total") == Some(3.0));
     run.until("the dead letters", |run| {
         run.metric("nightlatch_dead_letters_total") == Some(poison.len() as f64)
     });
@@ -287,4 +298,36 @@ fn a_broker_that_goes_away_later_is_waited_for_and_nothing_is_lost() {
     run.until("the other events", |run| run.metric("nightlatch_events_total") == Some(20.0));
     assert!(run.log().contains("Kafka is back"), "{}", run.log());
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
+}
+
+#[test]
+fn an_instance_that_is_frozen_loses_the_lease_and_stands_by_when_it_wakes() {
+    let topic = broker::unique("events");
+    broker::create_topic(&topic, 1);
+    let group = broker::unique("group");
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let rest = "[kafka.librdkafka]\n\"session.timeout.ms\" = \"3000\"\n\
+                \"heartbeat.interval.ms\" = \"500\"";
+    let start = |folder: &Path| {
+        let config = configuration(folder, broker::address(), &topic, rest);
+        let text = std::fs::read_to_string(&config).unwrap();
+        let own = text.lines().find(|line| line.starts_with("group")).unwrap();
+        std::fs::write(&config, text.replace(own, &format!("group = \"{group}\""))).unwrap();
+        Run::start(&config)
+    };
+    let mut first = start(folders[0].path());
+    first.until("the lease", |run| run.metric("nightlatch_active") == Some(1.0));
+    let mut second = start(folders[1].path());
+    second.until("a connection", |run| run.metric("nightlatch_kafka_connected") == Some(1.0));
+    assert_eq!(second.metric("nightlatch_active"), Some(0.0));
+    first.signal("-STOP");
+    second.until("the take-over", |run| run.metric("nightlatch_active") == Some(1.0));
+    first.signal("-CONT");
+    first.until("the loss of the lease", |run| run.log().contains("the lease is lost"));
+    assert_eq!(first.metric("nightlatch_active"), Some(0.0));
+    assert_eq!(second.metric("nightlatch_active"), Some(1.0));
+    // And back: the one that ends hands the lease over.
+    assert_eq!(second.terminate(), Some(0), "{}", second.log());
+    first.until("the lease again", |run| run.metric("nightlatch_active") == Some(1.0));
+    assert_eq!(first.terminate(), Some(0), "{}", first.log());
 }

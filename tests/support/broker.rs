@@ -69,6 +69,10 @@ pub struct Listeners {
     pub sasl_tls: String,
     /// SASL in the clear.
     pub sasl: String,
+    /// TLS, with a certificate that names another host.
+    pub other_host: String,
+    /// TLS, with a certificate whose time is over.
+    pub expired: String,
     certificates: PathBuf,
 }
 
@@ -108,6 +112,8 @@ fn listeners_of(plain: String, text: &str) -> Listeners {
         tls: value("tls"),
         sasl_tls: value("sasl_tls"),
         sasl: value("sasl"),
+        other_host: value("other_host"),
+        expired: value("expired"),
         certificates: value("certificates").into(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::Context;
@@ -38,6 +38,9 @@ pub struct KafkaOptions {
     /// A batch holds at most so many records.
     pub batch_events: usize,
 }
+
+/// So long without a callback means that none waits.
+const SERVE: Duration = Duration::from_millis(20);
 
 /// Defaults that differ from the library's, on purpose; a user may change them.
 const DEFAULTS: [(&str, &str); 3] = [
@@ -81,8 +84,8 @@ impl<'a> Connection<'a> {
         let context = Context::new(Listener::new(cluster), metrics);
         let consumer: BaseConsumer<Context> =
             config.create_with_context(context).map_err(|error| refused(&error))?;
-        let serve = || drop(consumer.poll(Duration::ZERO));
         let listener = &consumer.context().listener;
+        let serve = || serve(&consumer);
         cluster.wait_for(consumer.client(), listener, &topics.names, stop, serve)?;
         Ok(Self { consumer, topics, options, stop })
     }
@@ -92,7 +95,7 @@ impl<'a> Connection<'a> {
         &self,
         question: impl Fn(Duration) -> rdkafka::error::KafkaResult<T>,
     ) -> Result<T> {
-        let serve = || drop(self.consumer.poll(Duration::ZERO));
+        let serve = || serve(&self.consumer);
         let listener = &self.consumer.context().listener;
         self.options.cluster.ask(listener, self.stop, serve, question)
     }
@@ -113,6 +116,11 @@ impl<'a> Connection<'a> {
         };
         starter.offsets(&self.options.start, partitions)
     }
+}
+
+/// Serves all callbacks that wait: nothing is assigned yet, and so no record comes.
+pub(super) fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    while consumer.poll(SERVE).is_some() {}
 }
 
 /// Reads these partitions from now on too.

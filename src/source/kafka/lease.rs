@@ -6,6 +6,7 @@
 //! `session.timeout.ms`. All commits go through this member, so that brokers turn them away once it
 //! is one no more; each also carries the number of the lease under which it was asked for.
 
+mod committer;
 mod member;
 mod state;
 

@@ -313,7 +313,7 @@ impl Source for Kafka {
 
 impl Link {
     fn notice(&mut self, statistics: &Statistics, context: &Context) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        let up = any_up(statistics);
         let changed = up != self.up;
         context.metrics.connected.set(i64::from(up));
         if changed && up {
@@ -329,6 +329,16 @@ impl Link {
         }
         (self.up, self.said_at) = (up, Instant::now());
     }
+}
+
+/// Whether a broker is there: one of those that lead our partitions, where that is known.
+fn any_up(statistics: &Statistics) -> bool {
+    let brokers = statistics.brokers.values();
+    // Those that only stand for a role may be idle, and then never notice that they are cut off.
+    let real: Vec<_> =
+        brokers.filter(|broker| !matches!(&*broker.source, "logical" | "internal")).collect();
+    let lead = real.iter().any(|broker| !broker.toppars.is_empty());
+    real.iter().any(|broker| broker.state == "UP" && (!lead || !broker.toppars.is_empty()))
 }
 
 /// Everything but a fatal error is for the library to try again; here it is counted and told.

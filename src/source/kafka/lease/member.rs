@@ -1,18 +1,20 @@
 //! The member of the group, and its thread.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::committer::Committer;
 use super::state::{Asked, State};
 use crate::kafka::{Cluster, Listener, create_topic, refused};
+use crate::source::kafka::connection::serve;
 use crate::source::kafka::metrics::{KafkaErrorKind, LeaseChange};
 use crate::source::kafka::{KafkaOptions, group, kind};
 use crate::{Error, Result};
@@ -46,8 +48,6 @@ struct Context {
     topic: String,
     /// The partition is ours.
     owned: AtomicBool,
-    /// What became of the commit on its way.
-    committed: Mutex<Option<KafkaResult<()>>>,
 }
 
 impl Context {
@@ -105,14 +105,11 @@ impl ConsumerContext for Context {
             self.owned.store(true, Ordering::Release);
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-    }
 }
 
 pub(super) struct Member {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
+    committer: Committer,
     state: Arc<State>,
     topic: String,
     cluster: Cluster,
@@ -170,14 +167,15 @@ impl Member {
             state: state.clone(),
             topic: topic.clone(),
             owned: AtomicBool::new(false),
-            committed: Mutex::default(),
         };
         let consumer: BaseConsumer<Context> =
             config.create_with_context(context).map_err(|error| refused(&error))?;
         ready_topic(cluster, &consumer, topic, stop)?;
         let now = Instant::now();
         let watchdog = Watchdog { alive, seen: 0, seen_at: now, patience, barks: false };
+        let consumer = Arc::new(consumer);
         let member = Self {
+            committer: Committer::start(&consumer)?,
             consumer,
             state,
             topic: topic.clone(),
@@ -326,11 +324,11 @@ impl Member {
             return;
         }
         let Some(asked) = self.state.take() else { return };
-        let sent =
-            self.list(&asked).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        let list = self.list(&asked);
         self.in_flight = Some(asked);
-        if let Err(error) = sent {
-            self.failed(&error);
+        match list {
+            Ok(list) => self.committer.send(list),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -351,9 +349,7 @@ impl Member {
     }
 
     fn settle_commit(&mut self) {
-        let committed = &self.consumer.context().committed;
-        let result = committed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match result {
+        match self.committer.result() {
             Some(Ok(())) => {
                 self.failures = 0;
                 let done = self.in_flight.take();
@@ -399,7 +395,7 @@ fn ready_topic(
     stop: &AtomicBool,
 ) -> Result<()> {
     let listener = &consumer.context().listener;
-    let serve = || drop(consumer.poll(Duration::ZERO));
+    let serve = || serve(consumer);
     let n_partitions = |timeout| {
         let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);

@@ -110,15 +110,19 @@ impl State {
         self.put(Asked { generation, offsets, delivered_until });
     }
 
-    fn put(&self, later: Asked) {
+    /// Of two leases the older one has nothing to say any more.
+    fn put(&self, new: Asked) {
         let mut asked = self.asked();
-        match asked.as_mut() {
-            Some(earlier) if earlier.generation == later.generation => earlier.add(later),
-            Some(_) => {
-                self.metrics.commits_fenced.inc();
-                *asked = Some(later);
-            }
-            None => *asked = Some(later),
+        let Some(old) = asked.as_mut() else {
+            *asked = Some(new);
+            return;
+        };
+        if old.generation == new.generation {
+            return old.add(new);
+        }
+        self.metrics.commits_fenced.inc();
+        if old.generation < new.generation {
+            *old = new;
         }
     }
 
@@ -181,6 +185,9 @@ mod tests {
         state.ask(1, offsets(10), None);
         assert_eq!(state.metrics.commits_fenced.get(), 3);
         state.ask(2, offsets(11), None);
+        // The answer to a commit of the first lease comes late.
+        state.put_back(Asked { generation: 1, ..Asked::default() });
+        assert_eq!(state.metrics.commits_fenced.get(), 4);
         assert_eq!(state.take().unwrap().offsets[&("t".into(), 0)], 11);
     }
 
