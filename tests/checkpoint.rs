@@ -477,11 +477,12 @@ fn what_is_damaged_is_rebuilt() {
         .run(&strategy, |(texts, events, size, at, harms)| {
             let rules = rules(&texts);
             let (mut folder, known_until) = write_after(&rules, &up_to(&events, size, at));
-            let is_changed = harms.iter().fold(false, |changed, harm| {
-                fs::exists(folder.segment(folder.n_segments - 1)).is_ok_and(|there| there)
-                    && harm.befall(&mut folder)
-                    || changed
-            });
+            let mut is_changed = false;
+            for harm in &harms {
+                let newest = folder.segment(folder.n_segments - 1);
+                let is_there = fs::exists(newest).is_ok_and(|there| there);
+                is_changed |= is_there && harm.befall(&mut folder);
+            }
             let mut restored = engine(&rules);
             // A manifest that is none any more is no business of the engine.
             let Ok(manifest) = serde_json::from_str::<EngineManifest>(&folder.manifest) else {
