@@ -47,7 +47,9 @@ impl Beginning {
                     None => Start::Positions(positions),
                     Some(time) => {
                         not_before = manifest.watermark;
-                        Start::Since(time, positions)
+                        // The broker may have stamped an event earlier than its producer did.
+                        let skew = crate::config::micros(service.config.order.clock_skew);
+                        Start::Since(time.saturating_sub(skew), positions)
                     }
                 };
                 restored = Some(stages);

@@ -77,7 +77,7 @@ WINDOW recent AS (
 QUALIFY failures >= 10
 ";
 
-/// One account from many addresses within ten minutes.
+/// Many addresses that fail at one account within two minutes.
 pub(crate) const SPREAD: &str = "\
 /*
 title = \"Spread\"
@@ -86,13 +86,14 @@ entity = \"account\"
 quiet = \"2 minutes\"
 summary = \"{account} from {addresses} addresses\"
 */
-SELECT time, ip, account, count(DISTINCT ip) OVER recent AS addresses
+SELECT time, ip, account,
+    count(DISTINCT ip) FILTER (WHERE outcome = 'failure') OVER recent AS addresses
 FROM events
 WHERE action = 'login'
 WINDOW recent AS (
-    PARTITION BY account ORDER BY time RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW
+    PARTITION BY account ORDER BY time RANGE BETWEEN INTERVAL '2' MINUTE PRECEDING AND CURRENT ROW
 )
-QUALIFY addresses >= 10
+QUALIFY addresses >= 4
 ";
 
 /// What one uninterrupted replay of a log tells, in its order.
@@ -111,4 +112,24 @@ pub(crate) fn replay(events: &[Event], arguments: &[&Path]) -> Vec<serde_json::V
 /// The same by id and revision, with the rules of a folder.
 pub(crate) fn expected(events: &[Event], rules: &Path) -> Told {
     told(replay(events, &[Path::new("--rules"), rules]))
+}
+
+#[test]
+fn episodes_are_many_and_short() {
+    let stage = tempfile::tempdir().unwrap();
+    for (name, text) in [("guessing", GUESSING), ("spread", SPREAD)] {
+        std::fs::write(stage.path().join(format!("{name}.sql")), text).unwrap();
+    }
+    let alerts = replay(&events(6000), &[Path::new("--rules"), stage.path()]);
+    let mut n = std::collections::BTreeMap::new();
+    for alert in &alerts {
+        let at = |key: &str| {
+            let text = alert[key].as_str().unwrap();
+            chrono::DateTime::parse_from_rfc3339(text).unwrap()
+        };
+        let minutes = (at("updated_at") - at("started_at")).num_minutes();
+        assert!(minutes < 9, "{alert}");
+        *n.entry(alert["rule"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    assert!(n.len() == 2 && n.values().all(|n| *n >= 100), "{n:?}");
 }

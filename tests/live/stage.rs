@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -12,7 +12,7 @@ use crate::broker;
 use crate::events::{Event, GUESSING, PARTITIONS, SPREAD};
 use crate::program::Run;
 use crate::receiver::Receiver;
-use crate::truth::{Told, told, without_places};
+use crate::truth::{Told, assert_same, told, without_places};
 
 /// A secret of the right form that no log may hold.
 pub(crate) const SECRET: &str = "whsec_c2VjcmV0LW9mLWEtdGVzdC10aGF0LW5vYm9keS1tYXktc2Vl";
@@ -222,10 +222,16 @@ pub(crate) fn got(receivers: &[&Receiver]) -> Told {
 
 /// Waits until receivers together have all that is expected.
 pub(crate) fn until_all(run: &mut Run, receivers: &[&Receiver], expected: &Told) {
+    // What is missing in the end is told better by `assert_same`.
+    let patience = Instant::now() + Duration::from_secs(60);
     run.until("every revision", |_| {
         let got = got(receivers);
-        expected.keys().all(|key| got.contains_key(key))
+        Instant::now() > patience || expected.keys().all(|key| got.contains_key(key))
     });
+    if Instant::now() > patience {
+        println!("{}", run.log());
+        assert_same(&got(receivers), expected, "after a minute");
+    }
 }
 
 /// Waits until an instance is the active one.
