@@ -67,10 +67,12 @@ pub(super) fn committed(
         }
         progress(&connection.consumer.committed_offsets(list, timeout)?)
     })?;
-    Ok(found.map(|mut progress| {
+    let found = found.map(|mut progress| {
         progress.offsets.retain(|position| position.topic != options.lease_topic);
         progress
-    }))
+    });
+    // That somebody held the lease says nothing yet.
+    Ok(found.filter(|p| p.delivered_until.is_some() || !p.offsets.is_empty()))
 }
 
 #[cfg(test)]

@@ -124,6 +124,9 @@ impl Kafka {
         let KafkaOptions { cluster, group, topics, .. } = options;
         let (brokers, n_partitions) = (&cluster.brokers, found.len());
         tracing::info!(brokers, group, ?topics, n_partitions, "connected to Kafka");
+        if found.is_empty() {
+            tracing::warn!(?topics, "no topic fits these patterns yet: there is nothing to read");
+        }
         Ok(Self {
             consumer,
             partitions,
@@ -151,6 +154,9 @@ impl Kafka {
         let mut topics: Vec<&str> = self.partitions.all().map(|(_, topic, _)| topic).collect();
         topics.sort_unstable();
         topics.dedup();
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
         retentions(&self.cluster, &topics)
     }
 

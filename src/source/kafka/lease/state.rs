@@ -89,7 +89,11 @@ impl State {
         self.active.store(false, Ordering::Release);
         if was_active {
             self.metrics.lease(change);
-            tracing::warn!(why, "this instance stands by: the lease is {}", change.label());
+            if self.closing() {
+                tracing::info!(why, "the lease is given back");
+            } else {
+                tracing::warn!(why, "this instance stands by: the lease is {}", change.label());
+            }
         }
         was_active
     }
