@@ -181,6 +181,49 @@ fn exported() -> BTreeSet<String> {
     names
 }
 
+/// The expressions of the alerting rules: `expr` and what is indented below it.
+fn alerting_expressions(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(expression) = line.strip_prefix("        expr: ") {
+            found.push(expression.to_owned());
+            inside = true;
+        } else if inside && line.starts_with("          ") {
+            if let Some(expression) = found.last_mut() {
+                *expression += line;
+            }
+        } else {
+            inside = false;
+        }
+    }
+    found
+}
+
+#[test]
+fn alerting_rules_ask_for_metrics_that_are_exported() {
+    let exported = exported();
+    let text = read("dashboards/alerts.yml");
+    let expressions = alerting_expressions(&text);
+    assert_eq!(expressions.len(), text.matches("- alert: ").count());
+    for expression in expressions {
+        for name in metric_names(&expression) {
+            assert!(exported.contains(name), "{expression}: nobody exports {name}");
+            let rated = expression.contains(&format!("rate({name}"))
+                || expression.contains(&format!("increase({name}"));
+            assert_eq!(rated, name.ends_with("_total"), "{expression}: counters are rated");
+        }
+    }
+}
+
+#[test]
+fn prometheus_reads_the_alerting_rules_that_are_mounted() {
+    let mount = "./dashboards/alerts.yml:/etc/prometheus/alerts.yml:ro";
+    assert!(read("docker-compose.yml").contains(mount));
+    assert_eq!(items(&read("deploy/prometheus.yml"), "rule_files"), ["alerts.yml"]);
+    assert!(read("deploy/prometheus.yml").contains("job_name: nightlatch"));
+}
+
 fn metric_names(query: &str) -> impl Iterator<Item = &str> {
     query
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))

@@ -8,6 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units;
 use crate::alert::Status;
+use crate::delivery::alertmanager::AlertmanagerConfig;
+use crate::delivery::encoding::Encoding;
+use crate::delivery::pagerduty::PagerDutyConfig;
+use crate::delivery::slack::SlackConfig;
+use crate::delivery::splunk::SplunkConfig;
+use crate::delivery::teams::TeamsConfig;
 use crate::rules::Severity;
 use crate::{Error, suggest};
 
@@ -108,6 +114,16 @@ impl Default for HttpOptions {
 pub enum Kind {
     /// Standard Webhooks 1.0.
     Webhook(WebhookConfig),
+    /// Slack's incoming webhooks.
+    Slack(SlackConfig),
+    /// Microsoft Teams, by a workflow.
+    Teams(TeamsConfig),
+    /// PagerDuty's Events API v2.
+    PagerDuty(PagerDutyConfig),
+    /// Prometheus' Alertmanager.
+    Alertmanager(AlertmanagerConfig),
+    /// Splunk's HTTP Event Collector.
+    Splunk(SplunkConfig),
     /// A file of JSON Lines.
     File(FileConfig),
     /// A Kafka topic.
@@ -118,21 +134,22 @@ pub enum Kind {
 
 impl Kind {
     /// What `type` may be.
-    pub(super) const NAMES: [&'static str; 4] = ["webhook", "file", "kafka", "stdout"];
+    pub(super) const NAMES: [&'static str; 9] = [
+        "webhook",
+        "slack",
+        "teams",
+        "pagerduty",
+        "alertmanager",
+        "splunk",
+        "file",
+        "kafka",
+        "stdout",
+    ];
 
     /// Whether destinations of the kind are behind HTTP.
     pub(super) fn is_http(name: &str) -> bool {
         !matches!(name, "file" | "kafka" | "stdout")
     }
-}
-
-/// How an alert is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// Nightlatch's own JSON.
-    #[default]
-    Native,
 }
 
 /// `type = "webhook"`
@@ -217,7 +234,7 @@ impl DestinationConfig {
             Kind::Kafka(topic) if topic.topic.is_empty() => {
                 found.push(("topic", Error::usage("`topic` is missing")));
             }
-            Kind::File(_) | Kind::Kafka(_) | Kind::Stdout(_) => {}
+            _ => {}
         }
         found
     }

@@ -12,7 +12,7 @@ pub(crate) mod secret;
 mod show;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use check::time_zone;
 pub use destination::{
-    CommonConfig, DestinationConfig, Encoding, FileConfig, HttpOptions, Kind, StdoutConfig,
-    TopicConfig, WebhookConfig,
+    CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
+    WebhookConfig,
 };
 pub(crate) use load::parse_as;
 pub use load::{load, parse};

@@ -56,6 +56,11 @@ impl Parts<'_, '_> {
         // One line for each kind of destination.
         let kind = match name.as_str() {
             "webhook" => self.rest().map(Kind::Webhook),
+            "slack" => self.rest().map(Kind::Slack),
+            "teams" => self.rest().map(Kind::Teams),
+            "pagerduty" => self.rest().map(Kind::PagerDuty),
+            "alertmanager" => self.rest().map(Kind::Alertmanager),
+            "splunk" => self.rest().map(Kind::Splunk),
             "file" => self.rest().map(Kind::File),
             "kafka" => self.rest().map(Kind::Kafka),
             "stdout" => self.rest().map(Kind::Stdout),

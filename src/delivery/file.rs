@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::JsonLines;
 use super::batch::{BatchDestination, Item, Refusal};
-use super::encoding::encode;
-use crate::config::{Encoding, FileConfig};
+use super::encoding::Encoding;
+use crate::config::FileConfig;
 use crate::{Error, Result};
 
 /// A new file; one that is there is emptied. For a replay.
@@ -65,7 +65,7 @@ impl BatchDestination for AlertFile {
 pub(super) fn json_lines(items: &[Item], encoding: Encoding) -> Vec<u8> {
     let mut lines = Vec::new();
     for item in items {
-        lines.extend_from_slice(&encode(encoding, &item.alert, &item.entry.native));
+        lines.extend(item.encoded(encoding));
         lines.push(b'\n');
     }
     lines

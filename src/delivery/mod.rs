@@ -1,10 +1,14 @@
 //! Delivery: the outbox, and where alerts go from there, one file a kind of destination.
 
 mod address;
+pub mod alertmanager;
 mod backoff;
 mod batch;
 mod dispatcher;
-mod encoding;
+pub mod encoding;
+mod endpoint;
+#[cfg(test)]
+mod example;
 pub mod file;
 pub mod http_destination;
 mod journal;
@@ -12,17 +16,23 @@ pub mod kafka;
 mod lines;
 mod metrics;
 pub mod outbox;
+pub mod pagerduty;
 pub mod record;
 mod routing;
 mod sender;
+mod shorten;
 pub mod silences;
+pub mod slack;
+pub mod splunk;
 pub mod stdout;
 pub mod table;
 mod target;
+pub mod teams;
 #[cfg(test)]
 mod tests;
 pub mod trial;
 mod webhook;
+mod wording;
 
 pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use lines::JsonLines;

@@ -3,9 +3,10 @@
 use std::io::{BufWriter, Stdout, Write, stdout};
 
 use super::batch::{BatchDestination, Item, Refusal};
+use super::encoding::Encoding;
 use super::file::json_lines as lines;
 use super::{JsonLines, Table};
-use crate::config::{Encoding, StdoutConfig};
+use crate::config::StdoutConfig;
 use crate::{Error, Result};
 
 const NAME: &str = "standard output";

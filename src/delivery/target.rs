@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::alertmanager::Alertmanager;
 use super::batch::BatchDestination;
 use super::file::AlertFile;
 use super::http_destination::HttpDestination;
 use super::kafka::{AlertTopic, TransactionalTopic};
+use super::pagerduty::PagerDuty;
 use super::sender::Sender;
+use super::slack::Slack;
+use super::splunk::Splunk;
 use super::stdout::AlertStdout;
+use super::teams::Teams;
 use super::webhook::Webhook;
 use crate::Result;
 use crate::config::{DestinationConfig, Kind};
@@ -54,6 +59,11 @@ impl Target {
         // One line for each kind of destination.
         match &config.kind {
             Kind::Webhook(webhook) => http(Box::new(Webhook::new(webhook)?)),
+            Kind::Slack(slack) => http(Box::new(Slack::new(slack)?)),
+            Kind::Teams(teams) => http(Box::new(Teams::new(teams)?)),
+            Kind::PagerDuty(pagerduty) => http(Box::new(PagerDuty::new(pagerduty)?)),
+            Kind::Alertmanager(alertmanager) => http(Box::new(Alertmanager::new(alertmanager)?)),
+            Kind::Splunk(splunk) => http(Box::new(Splunk::new(splunk)?)),
             Kind::File(file) => Ok(Self::Batch(Box::new(AlertFile::new(file)))),
             Kind::Stdout(stdout) => Ok(Self::Batch(Box::new(AlertStdout::new(stdout)))),
             Kind::Kafka(topic) if topic.transactional => {

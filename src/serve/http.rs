@@ -102,6 +102,7 @@ fn router(shared: Shared) -> Router {
 }
 
 async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    shared.metrics.ready.set(i64::from(shared.health.is_ready()));
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], shared.metrics.text())
 }
 
@@ -146,7 +147,9 @@ mod tests {
         for path in ["/-/ready", "/readyz"] {
             health.set_ready(false);
             assert!(get(address, path).starts_with("HTTP/1.1 503"), "{path}");
+            assert!(get(address, "/metrics").contains("\nnightlatch_ready 0\n"));
             health.set_ready(true);
+            assert!(get(address, "/metrics").contains("\nnightlatch_ready 1\n"));
             assert!(get(address, path).starts_with("HTTP/1.1 200"), "{path}");
         }
         let answer = get(address, "/metrics");

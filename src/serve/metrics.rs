@@ -56,6 +56,8 @@ pub struct Metrics {
     pub alerts: IntCounterVec,
     /// Revisions of alerts, by rule and status.
     pub alert_revisions: IntCounterVec,
+    /// 1 while `/-/ready` says so.
+    pub ready: IntGauge,
     /// Episodes that are open.
     pub alerts_open: IntGauge,
     /// Matches that became no alert, by reason.
@@ -265,6 +267,7 @@ fn build() -> Outcome<Metrics> {
             &["rule", "status"],
             "Revisions of alerts, the opening one among them.",
         )?,
+        ready: make.gauge("ready", "1 while it is ready: /-/ready answers 200.")?,
         alerts_open: make.gauge("alerts_open", "Episodes that are open.")?,
         alerts_dropped: make.counters(
             "alerts_dropped_total",

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rdkafka::producer::BaseRecord;
 
-use super::super::batch::{BatchDestination, Item, Refusal};
-use super::super::encoding::encode;
+use super::super::batch::{BatchDestination, Item, Position, Refusal};
+use super::super::encoding::Encoding;
 use super::{Failed, Topic};
-use crate::config::{Encoding, TopicConfig};
+use crate::config::TopicConfig;
 use crate::kafka::Cluster;
 use crate::{Error, Result};
 
@@ -48,7 +48,7 @@ pub(super) fn send(
     leave_out: impl Fn(usize) -> bool,
 ) -> Result<()> {
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !leave_out(*index)) {
-        let value = encode(encoding, &item.alert, &item.entry.native);
+        let value = item.encoded(encoding);
         let record = BaseRecord::with_opaque_to(&topic.name, index)
             .key(item.alert.entity.as_bytes())
             .payload(&*value);
@@ -105,7 +105,7 @@ impl BatchDestination for AlertTopic {
         self.topic.is_some()
     }
 
-    fn begin(&mut self) -> Result<Option<super::super::batch::Position>> {
+    fn begin(&mut self) -> Result<Option<Position>> {
         self.topic = Some(self.reach.connect(&[])?);
         Ok(None)
     }

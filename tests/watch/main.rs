@@ -1,0 +1,19 @@
+//! Nightlatch watched, and Nightlatch's alerts in an Alertmanager: with the real programs.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
+#[path = "../support/alertmanager.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod alertmanager;
+#[path = "../support/http.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod http;
+#[path = "../support/program.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod program;
+#[path = "../support/prometheus.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod prometheus;
+
+mod receiver;
+mod rules;
