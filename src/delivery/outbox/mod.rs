@@ -63,7 +63,7 @@ pub struct OutboxStats {
     pub full: bool,
     /// Entries given up because of `when_full = "drop_oldest"`.
     pub dropped: u64,
-    /// Stretches of the log that were damaged.
+    /// Places of the log that are damaged.
     pub damaged: u64,
 }
 
@@ -205,7 +205,7 @@ impl Outbox {
             oldest_appended_at: state.oldest_appended_at(),
             full: state.full,
             dropped: state.dropped,
-            damaged: state.damaged,
+            damaged: state.damaged.len() as u64,
         }
     }
 

@@ -308,7 +308,7 @@ fn cut_anywhere_it_opens_with_everything_before_the_cut() {
     let whole = std::fs::read(&path).unwrap();
     let ends = ends_of_entries(&whole);
     let cuts =
-        TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() }).run(
+        TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() }).run(
             &(0..=whole.len()),
             |cut| {
                 std::fs::write(&path, &whole[..cut]).unwrap();
@@ -341,7 +341,7 @@ fn with_any_bit_flipped_only_what_it_is_in_is_missing() {
     let whole = std::fs::read(path).unwrap();
     let ends = ends_of_entries(&whole);
     let flips =
-        TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() }).run(
+        TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() }).run(
             &(0..whole.len() * 8),
             |bit| {
                 let mut flipped = whole.clone();
