@@ -11,6 +11,7 @@ pub mod order;
 pub mod pipeline;
 pub mod rules;
 pub mod serve;
+mod service;
 pub mod simulate;
 pub mod source;
 pub mod store;

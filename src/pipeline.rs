@@ -7,14 +7,19 @@
 //!                                 +-> order -> late sinks
 //!                                         |  batches in event-time order
 //!                                         +-> consumer: windows, rules, alerts, delivery
+//!                                 +-> checkpoints of order and consumer, between two messages
 //! ```
 //!
 //! Results are a function of the events alone. The clock is read in two places only: by the source,
 //! which stamps what it reads, and for metrics.
 
 mod alerting;
-mod commits;
+mod checkpoint;
 mod reader;
+#[cfg(test)]
+mod recovery_tests;
+mod restore;
+mod resume;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -32,12 +37,15 @@ use crate::event::{Origins, TimeMicros};
 use crate::order::{Order, OrderConfig};
 use crate::serve::Metrics;
 use crate::source::{InputId, RawBatch, Source};
+use crate::store::BlockWriter;
 use crate::{Error, Result};
 
-pub use alerting::Alerting;
-use commits::Commits;
+pub use alerting::{Alerting, RestoredState};
+use checkpoint::Checkpoints;
+pub use checkpoint::{AlertLog, ConsumerManifest, Restored, Store};
 pub use reader::Reading;
 use reader::{Reader, Wanted};
+pub use restore::restore;
 use stages::Stages;
 pub(crate) use stages::place_text;
 
@@ -53,6 +61,8 @@ const CLOSING: Duration = Duration::from_secs(10);
 enum Message {
     /// The records of one input, and the events in them.
     Events(Box<Events>),
+    /// A topic is read from now on, and batches have this index for it.
+    Topic(u32, Arc<str>),
     /// An input is there from now on.
     Joined(InputId),
     /// An input has ended.
@@ -110,6 +120,20 @@ pub trait Consumer {
     /// As [`Consumer::take`].
     fn finish(&mut self) -> Result<()>;
 
+    /// The process stops and the stream goes on after a restart: what is held back is handed on, and
+    /// nothing is told before its time.
+    ///
+    /// # Errors
+    /// As [`Consumer::take`].
+    fn suspend(&mut self) -> Result<()> {
+        self.finish()
+    }
+
+    /// Writes its state for a checkpoint; `None` when it has none to keep.
+    fn checkpoint(&mut self, _blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
+        None
+    }
+
     /// Alerts, or rows, found so far.
     fn found(&self) -> u64;
 
@@ -163,8 +187,9 @@ pub struct Aside {
     pub tell: Option<Tell>,
 }
 
-/// Says that everything of an input before an offset has been dealt with.
-pub type Commit = Box<dyn FnMut(InputId, i64)>;
+/// Told, once a checkpoint is durable, that everything of each input before an offset is in it, and
+/// below which event time every alert was delivered by then.
+pub type Commit = Box<dyn FnMut(&[(InputId, i64)], Option<TimeMicros>)>;
 
 /// The stages around the consumer, before they run.
 pub struct Pipeline {
@@ -180,8 +205,8 @@ pub struct Pipeline {
     pub order: OrderConfig,
     /// Records set aside.
     pub aside: Aside,
-    /// Told what may be committed.
-    pub commit: Option<Commit>,
+    /// Where state is kept over a restart.
+    pub store: Option<Store>,
     /// Set by whoever wants the end.
     pub stop: Arc<AtomicBool>,
     /// Whether a stop releases what still waits for the watermark. Not so live: it is read again.
@@ -205,7 +230,14 @@ impl Pipeline {
     ) -> Result<Counts> {
         let (sender, receiver) = sync_channel(QUEUE_LENGTH);
         let wanted = Arc::new(Wanted::default());
-        let mut order = Order::new(self.order);
+        let (checkpoints, mut order) = match self.store {
+            Some(store) => {
+                let (checkpoints, order) =
+                    Checkpoints::start(store, self.order, self.metrics.clone())?;
+                (Some(checkpoints), order)
+            }
+            None => (None, Order::new(self.order)),
+        };
         let inputs = self.source.inputs();
         inputs.iter().for_each(|input| order.join(*input));
         let reader = Reader {
@@ -230,12 +262,14 @@ impl Pipeline {
             wanted,
             origins: self.origins,
             aside: self.aside,
-            commits: self.commit.map(Commits::new),
+            checkpoints,
             stop: self.stop,
             release_on_stop: self.release_on_stop,
             metrics: self.metrics,
             counts: Counts { inputs: inputs.len(), ..Counts::default() },
             reader_hangs: false,
+            ended: false,
+            broken: false,
         };
         let outcome = stages.run(&receiver);
         let (counts, reader_answers) = (std::mem::take(&mut stages.counts), !stages.reader_hangs);

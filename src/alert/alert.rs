@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
@@ -112,6 +112,17 @@ impl Values {
     pub fn read(columns: &RecordBatch, row: usize, entity: Arc<str>) -> Self {
         let values = columns.columns().iter().map(|column| json_value(column.as_ref(), row));
         Self { schema: columns.schema(), row: values.collect(), entity }
+    }
+
+    /// The same row again, from names and values of all columns.
+    pub(super) fn restore(
+        names: impl Iterator<Item = String>,
+        row: Arc<[Value]>,
+        entity: Arc<str>,
+    ) -> Self {
+        // Only the names are ever asked for.
+        let fields = names.map(|name| Field::new(name, DataType::Null, true));
+        Self { schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())), row, entity }
     }
 
     /// Names and values in the order of the query.

@@ -1,8 +1,9 @@
 //! Different texts: the first few by name, the others by count.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+use crate::store::KeyedHash;
 
 /// The first texts that appeared, and how many different ones there were.
 ///
@@ -10,14 +11,14 @@ use std::sync::Arc;
 /// names cannot fill the memory, nor make two names collide.
 #[derive(Debug, Default)]
 pub(super) struct Distinct {
-    names: Vec<Arc<str>>,
-    seen: HashSet<u64, foldhash::fast::RandomState>,
+    pub(super) names: Vec<Arc<str>>,
+    pub(super) seen: HashSet<u64, foldhash::fast::RandomState>,
 }
 
 impl Distinct {
     /// Takes a text; `false` when it may be new but there is no room to tell.
     pub(super) fn add(&mut self, text: &str, limits: Limits<'_>) -> bool {
-        let hash = limits.key.hash_one(text);
+        let hash = limits.key.one(text);
         if self.seen.len() >= limits.distinct_max {
             return self.seen.contains(&hash);
         }
@@ -39,7 +40,7 @@ impl Distinct {
 /// How much a [`Distinct`] may keep, and the key of its hashes.
 #[derive(Clone, Copy)]
 pub(super) struct Limits<'a> {
-    pub(super) key: &'a RandomState,
+    pub(super) key: &'a KeyedHash,
     pub(super) names_max: usize,
     pub(super) distinct_max: usize,
 }
@@ -50,7 +51,7 @@ mod tests {
 
     #[test]
     fn names_are_capped_and_the_total_is_exact_until_its_own_limit() {
-        let key = RandomState::new();
+        let key = KeyedHash::random();
         let limits = Limits { key: &key, names_max: 2, distinct_max: 4 };
         let mut distinct = Distinct::default();
         let told = ["b", "a", "b", "c", "d", "e", "a"].map(|text| distinct.add(text, limits));

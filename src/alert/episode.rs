@@ -14,6 +14,7 @@ use super::value::rfc3339_micros;
 use crate::Result;
 use crate::event::{Place, TimeMicros};
 use crate::rules::{Rule, Severity};
+use crate::store::BlockRef;
 
 /// What all episodes of one rule have in common.
 #[derive(Debug)]
@@ -73,12 +74,15 @@ pub(super) struct Episode {
     /// Places of the evidence at `updated_at`: a row of the first frame may match later by itself.
     pub(super) newest_places: HashSet<Place>,
     pub(super) newest: Values,
+    /// The block that holds it as it is now.
+    pub(super) saved: Option<BlockRef>,
 }
 
 impl Episode {
     /// The next revision.
     pub(super) fn revise(&mut self, rule: &RuleFacts, status: Status, at: TimeMicros) -> Alert {
         self.revision += 1;
+        self.saved = None;
         Alert {
             id: self.id.clone(),
             revision: self.revision,

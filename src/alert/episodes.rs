@@ -1,7 +1,6 @@
 //! All open episodes: matches in, revisions out, in the order of event time.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::alert::{Alert, Evidence, EvidencePlace, Status, Values};
@@ -12,6 +11,7 @@ use super::value::text_value;
 use super::{AlertConfig, AlertStats, RuleAlertStats};
 use crate::event::{Origins, TimeMicros, Witness, schema, witness};
 use crate::rules::{Matches, Rule};
+use crate::store::KeyedHash;
 use crate::{Result, event};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -27,17 +27,17 @@ pub type Frame<'f> = dyn FnMut(usize, u32, usize) -> (Vec<Witness>, usize) + 'f;
 /// rule id, entity; matches of one moment open episodes in the order rule id, row.
 #[derive(Debug)]
 pub struct Episodes {
-    rules: Vec<RuleFacts>,
+    pub(super) rules: Vec<RuleFacts>,
     /// For each rule its place in the order of ids, and the other way round.
-    rank_of: Vec<usize>,
+    pub(super) rank_of: Vec<usize>,
     rule_at: Vec<usize>,
-    open: Vec<HashMap<Arc<str>, Episode>>,
-    deadlines: Deadlines,
+    pub(super) open: Vec<HashMap<Arc<str>, Episode>>,
+    pub(super) deadlines: Deadlines,
     config: AlertConfig,
-    stats: AlertStats,
-    key: RandomState,
+    pub(super) stats: AlertStats,
+    pub(super) key: KeyedHash,
     /// Time that the stream has reached.
-    reached: TimeMicros,
+    pub(super) reached: TimeMicros,
 }
 
 /// One row of one rule's matches.
@@ -79,7 +79,7 @@ impl Episodes {
                 rules: vec![RuleAlertStats::default(); rules.len()],
                 ..AlertStats::default()
             },
-            key: RandomState::new(),
+            key: KeyedHash::random(),
             reached: TimeMicros::MIN,
         })
     }
@@ -188,6 +188,7 @@ impl Episodes {
             episode.newest_places.clear();
             episode.updated_at = found.time;
         }
+        episode.saved = None;
         episode.matches += 1;
         episode.newest = found.values(rule);
         if episode.update_due.is_none() {
@@ -235,6 +236,7 @@ impl Episodes {
             evidence_total: 0,
             newest_places: HashSet::new(),
             newest: found.values(rule),
+            saved: None,
         };
         self.fill(&mut episode, own, frame, origins);
         self.stats.rules[found.rule].opened += 1;
@@ -325,7 +327,7 @@ fn time_at(batch: &RecordBatch, row: usize) -> TimeMicros {
 fn count_names(
     stats: &mut AlertStats,
     config: &AlertConfig,
-    key: &RandomState,
+    key: &KeyedHash,
     episode: &mut Episode,
     one: &Witness,
 ) {

@@ -11,6 +11,7 @@ mod distinct;
 mod episode;
 mod episodes;
 mod json;
+mod saved;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use alert::{Alert, Evidence, EvidencePlace, Status, Values};
 pub use episodes::{Episodes, Frame};
 pub(crate) use json::write_json;
 pub use json::write_json_lines;
+pub use saved::{EpisodesManifest, RestoredEpisodes};
 pub use summary::check_summary;
 pub use text::{escape, shorten};
 pub use value::{json_value, rfc3339, text_value};

@@ -70,7 +70,7 @@ fn load(file: &ConfigFile) -> Result<Config, super::Failure> {
 
 fn test(name: &str, config: &Config) -> Outcome {
     let destination = pick(config.destinations(), name)?;
-    let trial = trial::send(&destination, &setup::surroundings(config), Utc::now())?;
+    let trial = trial::send(&destination, &setup::surroundings(config)?, Utc::now())?;
     let took = trial.took.as_millis();
     if !trial.delivered {
         return Err(Error::unavailable(format!("`{name}` has not taken the test alert"))

@@ -7,7 +7,7 @@ mod progress;
 mod replay;
 mod rules;
 mod run;
-mod setup;
+pub(crate) mod setup;
 mod signals;
 mod simulate;
 mod summary;
@@ -19,6 +19,8 @@ use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+pub(crate) use signals::Stop;
+
 use crate::rules::{Engine, Pack, Reference, Rule, StateLimits};
 use crate::{Error, Result};
 
@@ -164,7 +166,7 @@ fn state_limits(config: &Config) -> StateLimits {
 }
 
 /// Plans all rules; what is refused comes back as diagnoses.
-fn plan(pack: Pack, config: &Config) -> Result<(Engine, Vec<Error>)> {
+pub(crate) fn plan(pack: Pack, config: &Config) -> Result<(Engine, Vec<Error>)> {
     let (engine, unplanned) = Engine::new(pack.rules, &references(config), state_limits(config))?;
     let mut refused = pack.refused;
     refused.extend(unplanned);

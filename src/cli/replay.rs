@@ -70,7 +70,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
         reading: setup::reading(&args.input),
         order: setup::order(&config),
         aside,
-        commit: None,
+        store: None,
         stop: stop.flag.clone(),
         release_on_stop: true,
         metrics,

@@ -22,12 +22,12 @@ use crate::source::{FileOptions, Files};
 use crate::{Error, Result};
 
 /// A size of the configuration as memory counts it.
-pub(super) fn bytes(size: u64) -> usize {
+pub(crate) fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
 /// How records are decoded.
-pub(super) fn decoder(config: &Config) -> Result<Decoder> {
+pub(crate) fn decoder(config: &Config) -> Result<Decoder> {
     let input = &config.input;
     let format = match input.format {
         InputFormat::Native => Format::Native,
@@ -44,7 +44,7 @@ pub(super) fn decoder(config: &Config) -> Result<Decoder> {
 }
 
 /// How events are put in order.
-pub(super) fn order(config: &Config) -> OrderConfig {
+pub(crate) fn order(config: &Config) -> OrderConfig {
     let order = &config.order;
     OrderConfig {
         lateness_micros: micros(order.lateness),
@@ -56,7 +56,7 @@ pub(super) fn order(config: &Config) -> OrderConfig {
 }
 
 /// How large alerts may grow, and how often they speak.
-pub(super) fn alerts(config: &Config) -> AlertConfig {
+pub(crate) fn alerts(config: &Config) -> AlertConfig {
     let alerts = &config.alerts;
     AlertConfig {
         update_every_micros: micros(alerts.update_every),
@@ -69,26 +69,28 @@ pub(super) fn alerts(config: &Config) -> AlertConfig {
 }
 
 /// How to reach the brokers.
-pub(super) fn cluster(config: &Config) -> Cluster {
-    Cluster {
-        brokers: config.kafka.brokers.clone(),
-        patience: config.kafka.patience,
-        librdkafka: config.kafka.librdkafka.clone(),
-    }
+///
+/// # Errors
+/// When a file of `[kafka.tls]` or `[kafka.sasl]` cannot be used.
+pub(crate) fn cluster(config: &Config) -> Result<Cluster> {
+    Cluster::new(&config.kafka)
 }
 
 /// What destinations need to know of the rest.
-pub(super) fn surroundings(config: &Config) -> Surroundings {
-    Surroundings { cluster: cluster(config), group: config.kafka.group.clone() }
+///
+/// # Errors
+/// As [`cluster`].
+pub(crate) fn surroundings(config: &Config) -> Result<Surroundings> {
+    Ok(Surroundings { cluster: cluster(config)?, group: config.kafka.group.clone() })
 }
 
 /// Where alerts wait for their destinations.
-pub(super) fn outbox_folder(config: &Config) -> PathBuf {
+pub(crate) fn outbox_folder(config: &Config) -> PathBuf {
     config.state.folder.join("outbox")
 }
 
 /// What is not to be told for a while.
-pub(super) fn silences(config: &Config) -> Result<Silences, Vec<Error>> {
+pub(crate) fn silences(config: &Config) -> Result<Silences, Vec<Error>> {
     config.alerts.silences.as_deref().map_or_else(|| Ok(Silences::default()), Silences::load)
 }
 
@@ -97,7 +99,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Opens all log files; `None` when somebody asked to stop before the last of them, a pipe maybe, had
 /// said anything.
-pub(super) fn files(
+pub(crate) fn files(
     args: &InputArgs,
     config: &Config,
     stop: &Stop,
@@ -131,12 +133,12 @@ pub(super) fn files(
 }
 
 /// Which events of log files are wanted.
-pub(super) fn reading(args: &InputArgs) -> Reading {
+pub(crate) fn reading(args: &InputArgs) -> Reading {
     Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
 }
 
 /// The files that records set aside are appended to.
-pub(super) fn aside(config: &Config) -> Result<Aside> {
+pub(crate) fn aside(config: &Config) -> Result<Aside> {
     let sinks = |file: Option<&Path>| file.map(append).transpose().map(|s| s.into_iter().collect());
     Ok(Aside {
         dead_letter: sinks(config.dead_letter.file.as_deref())?,

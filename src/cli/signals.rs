@@ -1,9 +1,10 @@
-//! Ctrl-C and SIGTERM: the first asks to end in good order, the second ends at once.
+//! Ctrl-C and SIGTERM: the first asks to end in good order, the second ends at once. SIGHUP asks `run`
+//! to read again what may change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{Error, Result};
 
@@ -11,11 +12,12 @@ const INTERRUPTED: i32 = 130;
 
 /// Whether somebody asked to stop.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     /// Set by either signal, and by a stage that wants the end; every stage looks at it.
-    pub(super) flag: Arc<AtomicBool>,
+    pub(crate) flag: Arc<AtomicBool>,
     asked: Arc<AtomicBool>,
     interrupted: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -40,13 +42,26 @@ impl Stop {
         Ok(())
     }
 
+    /// Listens for SIGHUP from now on; without this it ends the program.
+    pub(crate) fn and_reload(self) -> Result<Self> {
+        signal_hook::flag::register(SIGHUP, self.reload.clone()).map_err(|error| {
+            Error::unexpected("cannot listen for signals").detail(error.to_string())
+        })?;
+        Ok(self)
+    }
+
+    /// Whether SIGHUP came since the last call.
+    pub(crate) fn take_reload(&self) -> bool {
+        self.reload.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether it was Ctrl-C.
     pub(super) fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Whether either signal came.
-    pub(super) fn was_asked(&self) -> bool {
+    pub(crate) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 }

@@ -1,20 +1,22 @@
 //! What a type cannot say: values that contradict each other or make no sense.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::Config;
+use super::{Config, kafka};
 use crate::{Error, suggest};
 
 /// Where a problem is, as keys from the top.
-type KeyPath = &'static [&'static str];
+pub(super) type KeyPath = &'static [&'static str];
 
 /// Every problem of a configuration that decoded well.
 pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     let mut found = Vec::new();
     limits(config, &mut found);
     sizes(config, &mut found);
+    state(config, &mut found);
     sshd(config, &mut found);
-    kafka(config, &mut found);
+    kafka::problems(config, &mut found);
     sinks(config, &mut found);
     outbox(config, &mut found);
     destinations(config, &mut found);
@@ -66,6 +68,24 @@ fn sizes(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         .extend(outside.map(|(keys, _)| (keys, Error::usage("must be from \"1 B\" to \"1 GiB\""))));
 }
 
+/// Checkpoints closer together would do nothing but wait for the disk.
+const CHECKPOINT_EVERY_MIN: Duration = Duration::from_millis(100);
+
+fn state(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
+    let state = &config.state;
+    if state.folder.as_os_str().is_empty() {
+        let error = Error::usage("a folder needs a name");
+        found.push((&["state", "folder"], error.hint("the default is \"nightlatch-state\"")));
+    }
+    if state.checkpoint_every < CHECKPOINT_EVERY_MIN {
+        found.push((
+            &["state", "checkpoint_every"],
+            Error::usage("must be at least \"100 milliseconds\"")
+                .hint("the default is \"30 seconds\""),
+        ));
+    }
+}
+
 fn sshd(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
     let sshd = &config.input.sshd;
     if sshd.year.is_some_and(|year| !(1..=9999).contains(&year)) {
@@ -88,53 +108,6 @@ pub(crate) fn time_zone(name: &str) -> crate::Result<chrono_tz::Tz> {
             None => error.hint("use an IANA name such as `UTC` or `America/New_York`"),
         }
     })
-}
-
-fn kafka(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
-    let kafka = &config.kafka;
-    if !kafka.brokers.is_empty() && kafka.topics.is_empty() {
-        found.push((
-            &["kafka", "brokers"],
-            Error::usage("brokers without topics: there is nothing to read")
-                .hint("name the topics: `topics = [\"events\"]`"),
-        ));
-    }
-    if !kafka.topics.is_empty() && kafka.brokers.is_empty() {
-        found.push((
-            &["kafka", "topics"],
-            Error::usage("topics without brokers: there is nobody to ask")
-                .hint("name the brokers: `brokers = \"host:9092\"`"),
-        ));
-    }
-    if kafka.group.is_empty() {
-        found.push((&["kafka", "group"], Error::usage("a consumer group needs a name")));
-    }
-    let unique: HashSet<_> = kafka.topics.iter().collect();
-    if unique.len() < kafka.topics.len() || kafka.topics.iter().any(String::is_empty) {
-        found.push((&["kafka", "topics"], Error::usage("a topic is empty or named twice")));
-    }
-    reserved(config, found);
-}
-
-/// Properties that Nightlatch sets itself, and the key that says the same.
-const RESERVED: [(&str, &str); 6] = [
-    ("bootstrap.servers", "set `kafka.brokers`"),
-    ("metadata.broker.list", "set `kafka.brokers`"),
-    ("group.id", "set `kafka.group`"),
-    ("enable.auto.commit", "offsets are committed when the alerts are safe"),
-    ("enable.auto.offset.store", "offsets are committed when the alerts are safe"),
-    ("enable.partition.eof", "partition ends are needed to tell an idle partition"),
-];
-
-fn reserved(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
-    for (key, hint) in RESERVED {
-        if config.kafka.librdkafka.contains_key(key) {
-            found.push((
-                &["kafka", "librdkafka"],
-                Error::usage(format!("`{key}` is not free to set here")).hint(hint),
-            ));
-        }
-    }
 }
 
 fn sinks(config: &Config, found: &mut Vec<(KeyPath, Error)>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, OutboxConfig,
-    SshdConfig, StateConfig, WhenFull,
+    SaslConfig, SshdConfig, StateConfig, TlsConfig, WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -27,6 +27,7 @@ const BATCH_EVENTS: usize = 8192;
 
 const GROUP: &str = "nightlatch";
 const PATIENCE: Duration = Duration::from_secs(30);
+const DISCOVER_EVERY: Duration = Duration::from_secs(30);
 
 const UPDATE_EVERY: Duration = Duration::from_secs(5 * MINUTE_SECONDS);
 const EVIDENCE_MAX: usize = 100;
@@ -38,6 +39,9 @@ const OUTBOX_BYTES_MAX: u64 = KIB * KIB * KIB;
 const DRAIN: Duration = Duration::from_secs(5);
 
 const FOLDER: &str = "nightlatch-state";
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Service managers wait 30 seconds or more before they kill.
+const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
@@ -84,6 +88,10 @@ impl Default for KafkaConfig {
             group: GROUP.to_owned(),
             topics: Vec::new(),
             patience: PATIENCE,
+            discover_every: DISCOVER_EVERY,
+            lease_topic: None,
+            tls: TlsConfig::default(),
+            sasl: SaslConfig::default(),
             librdkafka: BTreeMap::new(),
         }
     }
@@ -113,7 +121,13 @@ impl Default for OutboxConfig {
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { folder: FOLDER.into(), rows_max: ROWS_MAX, keys_max: KEYS_MAX }
+        Self {
+            folder: FOLDER.into(),
+            checkpoint_every: CHECKPOINT_EVERY,
+            stop_within: STOP_WITHIN,
+            rows_max: ROWS_MAX,
+            keys_max: KEYS_MAX,
+        }
     }
 }
 

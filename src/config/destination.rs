@@ -114,15 +114,15 @@ impl Default for HttpOptions {
 pub enum Kind {
     /// Standard Webhooks 1.0.
     Webhook(WebhookConfig),
-    /// Slack's incoming webhooks.
+    /// Slack, by an incoming webhook.
     Slack(SlackConfig),
     /// Microsoft Teams, by a workflow.
     Teams(TeamsConfig),
-    /// PagerDuty's Events API v2.
+    /// PagerDuty, by Events API v2.
     PagerDuty(PagerDutyConfig),
-    /// Prometheus' Alertmanager.
+    /// Prometheus Alertmanager, by its API v2.
     Alertmanager(AlertmanagerConfig),
-    /// Splunk's HTTP Event Collector.
+    /// Splunk, by the HTTP Event Collector.
     Splunk(SplunkConfig),
     /// A file of JSON Lines.
     File(FileConfig),

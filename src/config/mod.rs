@@ -6,6 +6,7 @@
 mod check;
 mod defaults;
 mod destination;
+mod kafka;
 mod load;
 mod parts;
 pub(crate) mod secret;
@@ -14,7 +15,6 @@ mod show;
 mod tests;
 pub(crate) mod units;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub use destination::{
     CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
     WebhookConfig,
 };
+pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 pub(crate) use load::parse_as;
 pub use load::{load, parse};
 pub use show::show;
@@ -55,7 +56,7 @@ pub struct Config {
     pub dead_letter: SinkConfig,
     /// Where records go that came too late or from the future.
     pub late: SinkConfig,
-    /// Limits of the window state.
+    /// Where state is kept over a restart, and limits of it.
     pub state: StateConfig,
     /// Tables that rules may join with.
     pub reference: Vec<ReferenceConfig>,
@@ -66,6 +67,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The topics that are written to.
+    pub fn written_topics(&self) -> Vec<String> {
+        let destinations = self.destinations();
+        let alerts = destinations.iter().filter_map(DestinationConfig::topic);
+        let aside = [&self.dead_letter.topic, &self.late.topic].into_iter().flatten();
+        alerts.chain(aside.map(String::as_str)).map(str::to_owned).collect()
+    }
+
     /// Every destination: those of `[[destination]]`, and the short forms in `[alerts]`.
     pub fn destinations(&self) -> Vec<DestinationConfig> {
         let alerts = &self.alerts;
@@ -147,24 +156,6 @@ pub struct OrderConfig {
     pub batch_events: usize,
 }
 
-/// `[kafka]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// Brokers to ask first, `host:port,host:port`.
-    pub brokers: String,
-    /// Consumer group.
-    pub group: String,
-    /// Topics to read.
-    pub topics: Vec<String>,
-    /// How long the start may wait for a broker.
-    #[serde(with = "units::duration")]
-    pub patience: Duration,
-    /// Any property of librdkafka.
-    #[serde(with = "units::properties")]
-    pub librdkafka: BTreeMap<String, String>,
-}
-
 /// `[alerts]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -234,8 +225,14 @@ pub struct SinkConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateConfig {
-    /// Folder of what survives a restart.
+    /// Folder in which `run` keeps its state over a restart.
     pub folder: PathBuf,
+    /// How often the state is written to it.
+    #[serde(with = "units::duration")]
+    pub checkpoint_every: Duration,
+    /// A stop that takes longer ends without the rest.
+    #[serde(with = "units::duration")]
+    pub stop_within: Duration,
     /// Rows in the log of one lane.
     pub rows_max: usize,
     /// Keys in one lane.

@@ -1,50 +1,44 @@
-//! Secrets from files: never in the configuration itself, never shown.
+//! Secrets: read from files that nobody else can read, and never shown.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// A longer file is no secret.
-const BYTES_MAX: u64 = 64 << 10;
-/// Permissions of the group and of others.
-const NOT_THE_OWNERS: u32 = 0o077;
+/// No password, key or token is longer.
+const BYTES_MAX: u64 = 64 * 1024;
+/// Any right of the group or of others.
+const OTHERS: u32 = 0o077;
 
-/// A secret. Only [`Secret::expose`] shows it.
+/// A password, key or token.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// Reads a file that only its owner can read, without the white space around the secret.
+    /// Reads a secret file; one line end at its end does not count.
     ///
     /// # Errors
-    /// When it cannot be read, when others can read it too, or when nothing is in it.
+    /// When the file cannot be read, when others can read it too, or when it holds no text.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let place = path.display().to_string();
-        let unreadable = |error: std::io::Error| {
-            Error::usage("the secret file cannot be read").at(&place).detail(error.to_string())
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.mode();
-        if mode & NOT_THE_OWNERS != 0 {
-            return Err(Error::usage("the secret file can be read by others")
-                .at(&place)
-                .detail(format!("its permissions are {:03o}", mode & 0o777))
-                .hint(format!("run `chmod 600 {place}`")));
-        }
+        let file = open(path)?;
         let mut text = String::new();
-        file.take(BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Error::usage("the secret file is empty").at(&place));
+        file.take(BYTES_MAX + 1)
+            .read_to_string(&mut text)
+            .map_err(|error| unreadable(path, &error))?;
+        let trimmed = text.strip_suffix('\n').unwrap_or(&text);
+        let trimmed = trimmed.strip_suffix('\r').unwrap_or(trimmed);
+        if trimmed.is_empty() || trimmed.contains('\0') || text.len() as u64 > BYTES_MAX {
+            return Err(Error::usage("the secret file holds no secret")
+                .at(path.display().to_string())
+                .detail("it is empty, longer than 64 KiB, or not text"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(trimmed.to_owned()))
     }
 
-    /// The secret itself.
+    /// The secret itself: for the one who sends it, and for nobody else.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -56,33 +50,68 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Opens a file that holds a secret, and that is for its owner alone.
+///
+/// # Errors
+/// When it cannot be read, or when others can read it too.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mode = file.metadata().map_err(|error| unreadable(path, &error))?.permissions().mode();
+    if mode & OTHERS != 0 {
+        return Err(Error::usage("the secret file is open to others than its owner")
+            .at(path.display().to_string())
+            .detail(format!("its mode is {:04o}", mode & 0o7777))
+            .hint(format!("chmod 600 {}", path.display())));
+    }
+    Ok(file)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::usage("the secret file cannot be read")
+        .at(path.display().to_string())
+        .detail(error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
 
     use super::*;
 
+    fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
     #[test]
-    fn only_a_file_of_the_owner_alone_is_taken_and_it_is_never_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        let permit = |mode| {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        };
-        std::fs::write(&path, "hunter2\n").unwrap();
-        permit(0o600);
-        let secret = Secret::read(&path).unwrap();
-        assert_eq!(secret.expose(), "hunter2");
-        assert!(!format!("{secret:?}").contains("hunter2"));
-        for mode in [0o640, 0o604, 0o644] {
-            permit(mode);
-            let error = Secret::read(&path).unwrap_err();
-            assert_eq!(error.message, "the secret file can be read by others", "{mode:o}");
-            assert_eq!(error.exit_code(), 64);
+    fn one_line_end_is_taken_off_and_nothing_is_shown() {
+        for text in ["hunter2", "hunter2\n", "hunter2\r\n"] {
+            let secret = Secret::read(file(text, 0o600).path()).unwrap();
+            assert_eq!(secret.expose(), "hunter2");
+            assert!(!format!("{secret:?}").contains("hunter2"));
         }
-        permit(0o600);
-        std::fs::write(&path, " \n").unwrap();
-        assert_eq!(Secret::read(&path).unwrap_err().message, "the secret file is empty");
-        assert!(Secret::read(&folder.path().join("nowhere")).is_err());
+        assert_eq!(Secret::read(file(" a \n\n", 0o400).path()).unwrap().expose(), " a \n");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_way_out() {
+        for mode in [0o640, 0o604, 0o644, 0o660] {
+            let file = file("hunter2", mode);
+            let text = Secret::read(file.path()).unwrap_err().to_string();
+            assert!(text.contains(&format!("{mode:04o}")), "{text}");
+            assert!(text.contains(&format!("chmod 600 {}", file.path().display())), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        for text in ["", "\n", "a\0b"] {
+            assert!(Secret::read(file(text, 0o600).path()).is_err(), "{text:?}");
+        }
+        assert!(Secret::read(file(&"x".repeat(70_000), 0o600).path()).is_err());
+        assert!(Secret::read(Path::new("/nowhere/at/all")).is_err());
     }
 }

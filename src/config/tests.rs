@@ -13,12 +13,14 @@ fn keys_of<T: for<'de> Deserialize<'de>>() -> Vec<String> {
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 12] = [
+    let tables: [(&str, Vec<String>); 14] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
         ("order.", keys_of::<OrderConfig>()),
         ("kafka.", keys_of::<KafkaConfig>()),
+        ("kafka.tls.", keys_of::<TlsConfig>()),
+        ("kafka.sasl.", keys_of::<SaslConfig>()),
         ("alerts.", keys_of::<AlertsConfig>()),
         ("dead_letter.", keys_of::<SinkConfig>()),
         ("late.", keys_of::<SinkConfig>()),
@@ -98,24 +100,65 @@ fn the_example_with_every_comment_taken_off_is_sound() {
     let is_line = |text: &str| {
         text.starts_with('[') || text.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
     };
-    let text: Vec<&str> =
-        EXAMPLE.lines().map(|l| l.strip_prefix("# ").filter(|t| is_line(t)).unwrap_or(l)).collect();
-    let config = parse("all", &text.join("\n")).unwrap();
+    // Of a password and a token only one may be there.
+    let token = ["token_", "client_id", "client_secret_file", "scope"];
+    let is_other = |text: &str| token.iter().any(|key| text.starts_with(key));
+    let text: Vec<&str> = EXAMPLE
+        .lines()
+        .map(|l| l.strip_prefix("# ").filter(|t| is_line(t) && !is_other(t)).unwrap_or(l))
+        .collect();
+    let config =
+        parse("all", &text.join("\n").replace("enabled = false", "enabled = true")).unwrap();
     assert_eq!(config.reference.len(), 1);
     assert_eq!(config.kafka.librdkafka.len(), 2);
 }
 
 #[test]
-fn what_is_shown_reads_back_and_holds_no_secret() {
-    let text = "[kafka]\nbrokers = 'a:1'\ntopics = ['t']\n[kafka.librdkafka]\n\
-                'sasl.password' = 'hunter2'\n'fetch.wait.max.ms' = 5\n";
+fn what_is_shown_reads_back() {
+    let text = "[kafka]\nbrokers = 'a:1'\ntopics = ['t', '^u-.*']\nlease_topic = 'l'\n\
+                [kafka.tls]\nenabled = true\nca_file = 'ca.pem'\n\
+                [kafka.sasl]\nmechanism = 'SCRAM-SHA-512'\nuser = 'u'\npassword_file = 'p'\n\
+                [kafka.librdkafka]\n'fetch.wait.max.ms' = 5\n";
     let config = parse("x", text).unwrap();
-    let shown = show(&config).unwrap();
-    assert!(!shown.contains("hunter2"), "{shown}");
-    let mut back = parse("shown", &shown).unwrap();
-    assert_eq!(back.kafka.librdkafka["sasl.password"], "********");
-    back.kafka.librdkafka = config.kafka.librdkafka.clone();
-    assert_eq!(back, config);
+    assert_eq!(parse("shown", &show(&config).unwrap()).unwrap(), config);
+}
+
+#[test]
+fn secrets_are_files_and_belong_together() {
+    let sasl =
+        |text: &str, expected: &[&str]| refused(&format!("[kafka.sasl]\n{text}\n"), expected);
+    sasl("user = 'u'", &["(kafka.sasl): there is no mechanism"]);
+    sasl("mechanism = 'MD5'", &["(kafka.sasl.mechanism)"]);
+    sasl("mechanism = 'PLAIN'\nuser = 'u'", &["PLAIN needs a user and a password, and no token"]);
+    sasl("mechanism = 'OAUTHBEARER'\nuser = 'u'", &["one source of tokens, and no password"]);
+    sasl("mechanism = 'OAUTHBEARER'\ntoken_url = 'https://a'", &["one source of tokens"]);
+    let client =
+        "mechanism = 'OAUTHBEARER'\nclient_id = 'c'\nclient_secret_file = 'f'\ntoken_url =";
+    sasl(&format!("{client} 'http://example.org/token'"), &["asked without TLS"]);
+    sasl(&format!("{client} 'http://localhost.example.org/'"), &["asked without TLS"]);
+    sasl(&format!("{client} 'https://a'\ntoken_file = 'f'"), &["one source of tokens"]);
+    for sound in ["http://127.0.0.1:80/token", "https://example.org"] {
+        parse("f.toml", &format!("[kafka.sasl]\n{client} '{sound}'\n")).unwrap();
+    }
+    let tls = |text: &str, expected: &[&str]| refused(&format!("[kafka.tls]\n{text}\n"), expected);
+    tls(
+        "ca_file = 'ca.pem'",
+        &["f.toml:1:8 (kafka.tls): TLS is off\n  hint: set `enabled = true`"],
+    );
+    tls("enabled = true\nkey_file = 'k'", &["a certificate and its key come together"]);
+    tls("enabled = true\nkey_password_file = 'k'", &["a password without a key"]);
+    for (key, instead) in [
+        ("sasl.password", "`kafka.sasl.password_file`"),
+        ("ssl.key.password", "`kafka.tls.key_password_file`"),
+        ("ssl.key.pem", "`kafka.tls.key_file`"),
+        ("sasl.oauthbearer.assertion.private.key.passphrase", "[kafka.sasl]"),
+    ] {
+        let text = format!("[kafka.librdkafka]\n'{key}' = 'hunter2'\n");
+        let problems = parse("f.toml", &text).unwrap_err();
+        let text = problems[0].to_string();
+        assert!(problems.len() == 1 && text.contains(instead), "{text}");
+        assert!(text.contains("is a secret") && !text.contains("hunter2"), "{text}");
+    }
 }
 
 /// `text` fails, and the problems in order contain these texts.
@@ -149,10 +192,20 @@ fn bad_files_are_told_with_place_and_way_out() {
         "[order]\nbatch_events = 0\n",
         &["f.toml:2:1 (order.batch_events): must be at least 1"],
     );
+    refused("[state]\nfolder = ''\n", &["f.toml:2:1 (state.folder): a folder needs a name"]);
+    refused(
+        "[state]\ncheckpoint_every = '99 ms'\n",
+        &["(state.checkpoint_every): must be at least \"100 milliseconds\""],
+    );
+    assert!(parse("x", "[state]\ncheckpoint_every = '100 milliseconds'\n").is_ok());
     refused("[alerts]\nstdout = false\n", &["alerts go nowhere"]);
     refused("[late]\ntopic = 'late'\n", &["a topic without brokers"]);
     refused("[kafka]\nbrokers = 'a:1'\n", &["brokers without topics"]);
     refused("[kafka]\nbrokers='a:1'\ntopics=['a']\n[alerts]\ntopic='a'\n", &["an endless loop"]);
+    let kafka = |text: &str| format!("[kafka]\nbrokers='a:1'\n{text}\n");
+    refused(&kafka("topics=['^a(']"), &["`^a(` is no pattern"]);
+    refused(&kafka("topics=['g-lease']\ngroup='g'"), &["the lease topic holds no events"]);
+    refused(&kafka("topics=['a']\ndiscover_every='0s'"), &["at least \"1 second\""]);
     refused("[kafka.librdkafka]\n'group.id' = 'x'\n", &["`group.id` is not free to set here"]);
 }
 

@@ -65,7 +65,7 @@ impl BatchDestination for AlertFile {
 pub(super) fn json_lines(items: &[Item], encoding: Encoding) -> Vec<u8> {
     let mut lines = Vec::new();
     for item in items {
-        lines.extend(item.encoded(encoding));
+        lines.extend_from_slice(&encoding.encode(&item.alert, &item.entry.native, usize::MAX));
         lines.push(b'\n');
     }
     lines

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -24,7 +24,7 @@ pub(crate) use transaction::TransactionalTopic;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::Rejection;
 use crate::event::{OriginKind, Origins};
-use crate::kafka::{Cluster, refused};
+use crate::kafka::{Cluster, Listener, refused};
 use crate::{Error, Result};
 
 const SERVE: Duration = Duration::from_millis(100);
@@ -72,8 +72,8 @@ impl Failed {
 }
 
 /// Collects the records that were not taken.
-#[derive(Default)]
 struct Context {
+    listener: Listener,
     failed: Mutex<Vec<Failed>>,
 }
 
@@ -84,12 +84,21 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.listener.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
+        self.listener.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.listener.token()
     }
 }
 
@@ -131,10 +140,14 @@ impl Topic {
     ) -> Result<Self> {
         let producer: BaseProducer<Context> = cluster
             .client_config(&DEFAULTS, &[&FIXED, properties].concat())
-            .create_with_context(Context::default())
+            .create_with_context(Context {
+                listener: Listener::new(cluster),
+                failed: Mutex::default(),
+            })
             .map_err(|error| refused(&error))?;
         let serve = || producer.poll(Duration::ZERO);
-        cluster.wait_for(producer.client(), &[name.to_owned()], &stop, serve)?;
+        let listener = &producer.context().listener;
+        cluster.wait_for(producer.client(), listener, &[name.to_owned()], &stop, serve)?;
         Ok(Self {
             producer,
             name: name.to_owned(),

@@ -42,6 +42,7 @@ pub use table::Table;
 pub use target::Surroundings;
 
 use crate::alert::Alert;
+use crate::event::TimeMicros;
 use crate::{Error, Result};
 
 /// Takes revisions of alerts, in order.
@@ -52,6 +53,9 @@ pub trait Destination {
     /// When they cannot be delivered. A reader that went away is no error, see
     /// [`Destination::reader_gone`].
     fn deliver(&mut self, alerts: &[Alert]) -> Result<()>;
+
+    /// Every revision that was due before this event time was handed over.
+    fn advance(&mut self, _stream_time: TimeMicros) {}
 
     /// Hands on whatever is still held back.
     ///

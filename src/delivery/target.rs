@@ -62,7 +62,7 @@ impl Target {
             Kind::Slack(slack) => http(Box::new(Slack::new(slack)?)),
             Kind::Teams(teams) => http(Box::new(Teams::new(teams)?)),
             Kind::PagerDuty(pagerduty) => http(Box::new(PagerDuty::new(pagerduty)?)),
-            Kind::Alertmanager(alertmanager) => http(Box::new(Alertmanager::new(alertmanager)?)),
+            Kind::Alertmanager(manager) => http(Box::new(Alertmanager::new(manager)?)),
             Kind::Splunk(splunk) => http(Box::new(Splunk::new(splunk)?)),
             Kind::File(file) => Ok(Self::Batch(Box::new(AlertFile::new(file)))),
             Kind::Stdout(stdout) => Ok(Self::Batch(Box::new(AlertStdout::new(stdout)))),

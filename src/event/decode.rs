@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use twox_hash::XxHash3_64;
 
 use super::builder::{EventBuilder, Row, Value};
+use super::framing;
 use super::json::Json;
 use super::reject::{Refusal, RejectReason, Rejection};
 use super::schema::{self, index_of};
@@ -129,7 +130,10 @@ impl Decoder {
         index: usize,
         row: &mut Row<'a>,
     ) -> Result<u32, Refusal> {
-        let bytes = raw.record(index);
+        let bytes = match self.parser {
+            Parser::Native(_) => framing::payload(raw.record(index)),
+            Parser::Sshd(_) => raw.record(index),
+        };
         let text = checked_text(bytes)?;
         row.clear();
         let times = match &mut self.parser {

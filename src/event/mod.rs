@@ -3,6 +3,7 @@
 pub mod builder;
 pub mod dead_letter;
 pub mod decode;
+mod framing;
 mod json;
 pub mod reject;
 pub mod schema;

@@ -10,16 +10,18 @@ mod buffer;
 mod dedup;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use hashbrown::HashMap;
 
 use crate::Result;
 use crate::event::reject::RejectReason;
 use crate::event::{TimeMicros, schema};
 use crate::source::InputId;
+use crate::store::{BlockReader, BlockWriter};
 
 use buffer::{Buffer, Entry};
 use dedup::Dedup;
+pub use dedup::OrderManifest;
 
 /// How events are put in order.
 #[derive(Debug, Clone, Copy)]
@@ -74,12 +76,31 @@ pub struct TurnedAway {
     pub reason: RejectReason,
 }
 
-#[derive(Debug, Default)]
+/// What a manifest knows of an input.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownInput {
+    /// The input.
+    pub input: InputId,
+    /// The newest time taken in from before the position at which it is read on; `None`: it is not
+    /// known, as when more of the input is read again.
+    pub newest_before: Option<TimeMicros>,
+    /// Positions below were read before: a row there that is turned away was counted then.
+    pub read_until: i64,
+}
+
+#[derive(Debug)]
 struct InputState {
     newest: Option<TimeMicros>,
     idle: bool,
     finished: bool,
     buffered: usize,
+    read_until: i64,
+}
+
+impl Default for InputState {
+    fn default() -> Self {
+        Self { newest: None, idle: false, finished: false, buffered: 0, read_until: i64::MIN }
+    }
 }
 
 impl InputState {
@@ -118,6 +139,48 @@ impl Order {
             released_until: TimeMicros::MIN,
             counters: OrderCounters::default(),
         }
+    }
+
+    /// The buffer as it was when `saved` was made, but for the rows that waited: they are read again,
+    /// and those of them that are below `watermark` are turned away, silently.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub fn restore(
+        config: OrderConfig,
+        watermark: Option<TimeMicros>,
+        saved: &OrderManifest,
+        blocks: &BlockReader,
+        inputs: impl IntoIterator<Item = KnownInput>,
+    ) -> Result<Self> {
+        let released_until = watermark.unwrap_or(TimeMicros::MIN);
+        let dedup = Dedup::restore(config.dedup_window_micros, saved, blocks, released_until)?;
+        let mut order = Self { dedup, released_until, ..Self::new(config) };
+        order.know(inputs);
+        Ok(order)
+    }
+
+    /// Takes over what is known of inputs; each holds the watermark.
+    pub fn know(&mut self, inputs: impl IntoIterator<Item = KnownInput>) {
+        for known in inputs {
+            let index = self.index(known.input);
+            self.inputs[index] = InputState {
+                newest: known.newest_before,
+                read_until: known.read_until,
+                ..InputState::default()
+            };
+        }
+    }
+
+    /// From now on what [`Self::checkpoint`] needs is kept.
+    pub fn keep_journal(&mut self) {
+        self.dedup.keep_journal();
+    }
+
+    /// Writes what is remembered of rows that were released. Rows that wait are not written: they are
+    /// read again. Nothing may be ready and not yet taken by [`Self::release`].
+    pub fn checkpoint(&mut self, blocks: &mut BlockWriter) -> OrderManifest {
+        self.dedup.checkpoint(blocks, self.released_until)
     }
 
     /// Makes an input known: from now on it holds the watermark back. Joined again, a finished
@@ -171,27 +234,33 @@ impl Order {
     ) -> Vec<Entry> {
         let times = batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().values();
         let lateness = self.config.lateness_micros;
+        let positions = batch.column(schema::POSITION).as_primitive::<Int64Type>().values();
         let latest = received_at.saturating_add(self.config.clock_skew_micros);
         let state = &mut self.inputs[input];
         let mut floor = state.watermark(lateness).max(self.released_until);
         let mut newest = state.newest.unwrap_or(TimeMicros::MIN);
         let mut entries = Vec::with_capacity(times.len());
         for (row, &time) in times.iter().enumerate() {
-            let row = row as u32;
-            if time > latest {
-                turned_away.push(TurnedAway { row, reason: RejectReason::Future });
-                self.counters.future += 1;
+            let reason = if time > latest {
+                RejectReason::Future
             } else if time < floor {
-                turned_away.push(TurnedAway { row, reason: RejectReason::Late });
-                self.counters.late += 1;
+                RejectReason::Late
             } else {
-                entries.push(Entry { time, row, input: input as u32 });
+                entries.push(Entry { time, row: row as u32, input: input as u32 });
                 if time > newest {
                     newest = time;
                     floor = floor.max(time.saturating_sub(lateness));
                 }
+                continue;
+            };
+            if positions[row] >= state.read_until {
+                turned_away.push(TurnedAway { row: row as u32, reason });
             }
         }
+        let n_future =
+            turned_away.iter().filter(|away| away.reason == RejectReason::Future).count();
+        self.counters.future += n_future as u64;
+        self.counters.late += (turned_away.len() - n_future) as u64;
         if !entries.is_empty() {
             state.newest = Some(newest);
         }
@@ -289,6 +358,25 @@ impl Order {
     /// Newest time taken in from any input.
     pub fn newest(&self) -> Option<TimeMicros> {
         self.inputs.iter().filter_map(|input| input.newest).max()
+    }
+
+    /// Newest time taken in from one input.
+    pub fn newest_of(&self, input: InputId) -> Option<TimeMicros> {
+        self.state(input)?.newest
+    }
+
+    /// Whether an input has nothing more to give for now.
+    pub fn is_idle(&self, input: InputId) -> bool {
+        self.state(input).is_some_and(|state| state.idle)
+    }
+
+    /// Whether a position was read before the restart already.
+    pub fn was_read(&self, input: InputId, position: i64) -> bool {
+        self.state(input).is_some_and(|state| position < state.read_until)
+    }
+
+    fn state(&self, input: InputId) -> Option<&InputState> {
+        self.inputs.get(*self.index_of.get(&input)? as usize)
     }
 
     /// Rows that wait, those that are ready included.

@@ -1,21 +1,36 @@
 //! The consumer that makes alerts: windows and rules, episodes, delivery.
 
 use arrow::array::RecordBatch;
+use prometheus::IntCounter;
 
-use super::Consumer;
+use super::{Consumer, ConsumerManifest};
 use crate::Result;
-use crate::alert::{Alert, AlertConfig, Episodes};
+use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
 use crate::rules::Engine;
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise, severity_label};
+use crate::store::{BlockReader, BlockWriter, Manifest};
 
 /// Runs the rules on each batch and delivers the alerts that come of it.
 pub struct Alerting {
     engine: Engine,
     episodes: Episodes,
     destinations: Vec<Box<dyn Destination>>,
+    /// Revisions of an earlier event time were delivered before a restart.
+    suppress_before: Option<TimeMicros>,
+    /// Revisions that were suppressed.
+    suppressed: IntCounter,
+}
+
+/// What a manifest gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoredState {
+    /// Episodes that are open again, and those that are not.
+    pub episodes: RestoredEpisodes,
+    /// Event time from which on events are to be read again, for windows that could not be restored.
+    pub rebuild_from: Option<TimeMicros>,
 }
 
 impl Alerting {
@@ -31,7 +46,42 @@ impl Alerting {
     ) -> Result<Self> {
         metrics.know_rules(engine.rules());
         let episodes = Episodes::new(engine.rules(), config)?;
-        Ok(Self { engine, episodes, destinations })
+        let suppressed = metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
+        Ok(Self { engine, episodes, destinations, suppress_before: None, suppressed })
+    }
+
+    /// Revisions that were due before this event time are not delivered: they were.
+    pub fn suppress_before(&mut self, time: Option<TimeMicros>) {
+        self.suppress_before = time;
+    }
+
+    /// Takes over windows and episodes of a manifest.
+    ///
+    /// # Errors
+    /// When the episodes cannot be read; nothing has changed then.
+    pub fn restore(&mut self, manifest: &Manifest, blocks: &BlockReader) -> Result<RestoredState> {
+        let episodes = match &manifest.episodes {
+            Some(saved) => self.episodes.restore(saved, blocks)?,
+            None => RestoredEpisodes::default(),
+        };
+        Ok(RestoredState { episodes, rebuild_from: self.restore_windows(manifest, blocks) })
+    }
+
+    /// Takes back the windows that fit the rules, and says from which event time on the others want
+    /// their events again.
+    fn restore_windows(&mut self, manifest: &Manifest, blocks: &BlockReader) -> Option<TimeMicros> {
+        let watermark = manifest.watermark?;
+        let restored = self.engine.restore(&manifest.engine, blocks, watermark);
+        for (lane, why) in &restored.rebuilding {
+            tracing::warn!(lane, why, "the windows of a lane are rebuilt from Kafka");
+        }
+        tracing::info!(kept = restored.kept.len(), rebuilt = restored.rebuilding.len(), "windows");
+        Some(watermark.saturating_sub(self.engine.rebuilding_reach_micros()?))
+    }
+
+    /// How far back the windows of all rules look.
+    pub fn reach_micros(&self) -> TimeMicros {
+        self.engine.reach_micros()
     }
 
     /// The rules, and the alerts that each has opened.
@@ -40,11 +90,19 @@ impl Alerting {
         rules.map(|(rule, stats)| (rule.id.clone(), stats.opened)).collect()
     }
 
-    fn deliver(&mut self, alerts: &[Alert]) -> Result<()> {
+    fn deliver(&mut self, mut alerts: Vec<Alert>) -> Result<()> {
+        self.suppress(&mut alerts);
         if alerts.is_empty() {
             return Ok(());
         }
-        self.destinations.iter_mut().try_for_each(|destination| destination.deliver(alerts))
+        self.destinations.iter_mut().try_for_each(|destination| destination.deliver(&alerts))
+    }
+
+    fn suppress(&self, alerts: &mut Vec<Alert>) {
+        let Some(time) = self.suppress_before else { return };
+        let before = alerts.len();
+        alerts.retain(|alert| alert.at >= time);
+        self.suppressed.inc_by((before - alerts.len()) as u64);
     }
 }
 
@@ -54,22 +112,33 @@ impl Consumer for Alerting {
         let engine = &self.engine;
         let mut frame = |rule, row, max| engine.witnesses(rule, row, max);
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);
-        self.deliver(&alerts)
+        self.deliver(alerts)
     }
 
     fn advance(&mut self, stream_time: TimeMicros) -> Result<()> {
         let alerts = self.episodes.advance(stream_time);
-        self.deliver(&alerts)
+        self.deliver(alerts)?;
+        self.destinations.iter_mut().for_each(|destination| destination.advance(stream_time));
+        Ok(())
     }
 
     fn settle(&mut self) -> Result<()> {
         let alerts = self.episodes.flush();
-        self.deliver(&alerts)
+        self.deliver(alerts)
     }
 
     fn finish(&mut self) -> Result<()> {
         self.settle()?;
+        self.suspend()
+    }
+
+    fn suspend(&mut self) -> Result<()> {
         self.destinations.iter_mut().try_for_each(|destination| destination.flush())
+    }
+
+    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
+        let episodes = self.episodes.checkpoint(blocks);
+        Some(ConsumerManifest { engine: self.engine.checkpoint(blocks), episodes })
     }
 
     fn found(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, BooleanArray};
@@ -84,17 +84,30 @@ impl Reader {
             idleness.notice(&delivery);
             let message = match delivery {
                 Delivery::Batch(raw) => Some(self.decode(raw)?),
+                Delivery::Topic(origin, name) => Some(Message::Topic(origin, name)),
                 Delivery::Joined(input) => Some(Message::Joined(input)),
                 Delivery::Finished(input) => Some(Message::Finished(input)),
                 Delivery::Idle(input) => Some(Message::Idle(input)),
                 Delivery::Active(input) => Some(Message::Active(input)),
                 Delivery::Nothing => idleness.due(self.reading.idle_release),
             };
-            if message.is_some_and(|message| sender.send(message).is_err()) {
+            if message.is_some_and(|message| !self.send(sender, message)) {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Waits for room, and meanwhile lets the source look after itself; false when nobody listens.
+    fn send(&mut self, sender: &SyncSender<Message>, mut message: Message) -> bool {
+        loop {
+            message = match sender.try_send(message) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(message)) => message,
+            };
+            self.source.wait();
+        }
     }
 
     fn decode(&mut self, mut raw: RawBatch) -> Result<Message> {
@@ -160,7 +173,7 @@ impl Idleness {
             Delivery::Idle(input) => {
                 self.active.remove(input);
             }
-            Delivery::Nothing => return,
+            Delivery::Topic(..) | Delivery::Nothing => return,
         }
         self.since = (self.active.is_empty() && self.n_inputs > 0).then(Instant::now);
     }

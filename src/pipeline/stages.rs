@@ -1,5 +1,6 @@
 //! The stages after the reader: set aside, order, consumer.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -8,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::{Aside, Commits, Consumer, Counts, Events, Message, PATIENCE, Wanted};
+use super::{Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE, Wanted};
 use crate::Result;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::{RejectReason, Rejection};
@@ -34,13 +35,17 @@ pub(super) struct Stages<'a> {
     pub(super) wanted: Arc<Wanted>,
     pub(super) origins: Origins,
     pub(super) aside: Aside,
-    pub(super) commits: Option<Commits>,
+    pub(super) checkpoints: Option<Checkpoints>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) release_on_stop: bool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) counts: Counts,
     /// The reader sits in a read that may never return (a terminal).
     pub(super) reader_hangs: bool,
+    /// The reader has said that nothing more comes.
+    pub(super) ended: bool,
+    /// A stage failed in the middle of a message: what is known is no state to keep.
+    pub(super) broken: bool,
 }
 
 impl Stages<'_> {
@@ -57,10 +62,11 @@ impl Stages<'_> {
             match receiver.recv_timeout(PATIENCE) {
                 Ok(Message::End(unknown_fields)) => {
                     self.counts.unknown_fields = unknown_fields;
+                    self.ended = true;
                     return Ok(());
                 }
                 Ok(Message::Failed(error)) => return Err(error),
-                Ok(message) => self.take(message)?,
+                Ok(message) => self.take(message).inspect_err(|_| self.broken = true)?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => {
                     waits += 1;
@@ -72,6 +78,7 @@ impl Stages<'_> {
                 // The lag grows while nothing comes.
                 Err(RecvTimeoutError::Timeout) => self.measure(),
             }
+            self.tend_checkpoints();
             (self.watch)(&self.counts, self.consumer.found());
         }
         self.stop.store(true, Ordering::Relaxed);
@@ -81,6 +88,10 @@ impl Stages<'_> {
     fn take(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Events(events) => self.events(*events)?,
+            Message::Topic(origin, name) => {
+                let index = self.origins.intern(OriginKind::Topic, &name);
+                debug_assert_eq!(index, origin, "the source counts origins as we do");
+            }
             Message::Joined(input) => {
                 self.order.join(input);
                 self.counts.inputs += 1;
@@ -89,8 +100,8 @@ impl Stages<'_> {
                 self.order.finish(input);
                 self.counts.inputs = self.counts.inputs.saturating_sub(1);
                 self.release()?;
-                if let Some(commits) = &mut self.commits {
-                    commits.forget(input);
+                if let Some(checkpoints) = &mut self.checkpoints {
+                    checkpoints.resume.forget(input);
                 }
             }
             Message::Idle(input) => self.order.set_idle(input, true),
@@ -110,15 +121,17 @@ impl Stages<'_> {
         self.count(&raw, decoded.batch.num_rows() as u64, n_bytes);
         self.counts.ignored += decoded.ignored;
         self.counts.outside += outside;
-        let last = (0..raw.len()).map(|index| raw.place(index).position);
-        let rejected = decoded.rejections.iter().map(|rejection| rejection.place.position);
-        let next_offset = last.chain(rejected).max().map(|position| position + 1);
+        let offsets = offsets(&raw, &decoded.rejections);
         for rejection in std::mem::take(&mut decoded.rejections) {
-            self.reject(&rejection)?;
+            // Read again after a restart, it was set aside before it.
+            if !self.order.was_read(raw.input, rejection.place.position) {
+                self.reject(&rejection)?;
+            }
         }
         // The newest time that may wait: those turned away are dealt with at once.
         let times = decoded.batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>();
         let newest = times.values().iter().copied().max();
+        let newest_before = self.order.newest_of(raw.input);
         let turned_away = self.order.admit(raw.input, decoded.batch.clone(), raw.received_at);
         for away in turned_away {
             let rejection = decoded.turned_away(&raw, away.row, away.reason);
@@ -126,11 +139,20 @@ impl Stages<'_> {
         }
         flush(&mut self.aside.dead_letter)?;
         flush(&mut self.aside.late)?;
-        if let (Some(commits), Some(next_offset)) = (&mut self.commits, next_offset) {
+        if let (Some(checkpoints), Some(offsets)) = (&mut self.checkpoints, offsets) {
             let admitted = newest.map(|newest| newest.min(self.order.newest().unwrap_or(newest)));
-            commits.read(&raw, admitted, next_offset);
+            checkpoints.resume.read(&raw, &self.origins, offsets, admitted, newest_before);
         }
         Ok(())
+    }
+
+    /// Between two messages all that is ready has been taken: the state of all stages fits together.
+    fn tend_checkpoints(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints
+            && !self.consumer.reader_gone()
+        {
+            checkpoints.tend(&mut self.order, self.consumer, &self.origins);
+        }
     }
 
     fn count(&mut self, raw: &RawBatch, n_events: u64, n_bytes: u64) {
@@ -183,8 +205,8 @@ impl Stages<'_> {
             self.consumer.advance(watermark)?;
             self.counts.watermark = Some(watermark);
         }
-        if let (Some(commits), Some(watermark)) = (&mut self.commits, watermark) {
-            commits.dealt_with(watermark);
+        if let (Some(checkpoints), Some(watermark)) = (&mut self.checkpoints, watermark) {
+            checkpoints.resume.dealt_with(watermark);
         }
         self.wanted.set(self.order.slowest());
         self.measure();
@@ -210,20 +232,41 @@ impl Stages<'_> {
         self.consumer.measure(metrics);
     }
 
-    /// The end of the stream: what waits is released where that is wanted, and all is told.
+    /// The end: what waits is released where that is wanted, and all is told.
     fn end(&mut self) -> Result<()> {
         let stopped = self.stop.load(Ordering::Relaxed);
-        if !self.consumer.reader_gone() && (self.release_on_stop || !stopped) {
+        // With a state folder the stream goes on after a restart, unless the source itself has ended.
+        let goes_on = self.checkpoints.is_some() && (stopped || !self.ended);
+        let reader_gone = self.consumer.reader_gone();
+        if !reader_gone && !goes_on && (self.release_on_stop || !stopped) {
             self.order.release_all();
-            self.release()?;
+            self.release().inspect_err(|_| self.broken = true)?;
         }
-        self.consumer.finish()?;
+        if goes_on {
+            self.consumer.suspend()?
+        } else {
+            self.consumer.finish()?
+        }
         flush(&mut self.aside.dead_letter)?;
         flush(&mut self.aside.late)?;
+        if let Some(checkpoints) = &mut self.checkpoints
+            && !self.broken
+            && !reader_gone
+        {
+            checkpoints.finish(&mut self.order, self.consumer, &self.origins);
+        }
         self.measure();
         (self.watch)(&self.counts, self.consumer.found());
         Ok(())
     }
+}
+
+/// From the offset of a batch's first record to the one after its last; `None` when it holds none.
+fn offsets(raw: &RawBatch, rejections: &[Rejection]) -> Option<Range<i64>> {
+    let records = (0..raw.len()).map(|index| raw.place(index).position);
+    let positions = records.chain(rejections.iter().map(|rejection| rejection.place.position));
+    let (first, last) = (positions.clone().min()?, positions.max()?);
+    Some(first..last + 1)
 }
 
 fn flush(sinks: &mut [Box<dyn RecordSink>]) -> Result<()> {

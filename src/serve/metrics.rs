@@ -7,14 +7,15 @@ use hdrhistogram::Histogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily, MetricType, Quantile, Summary};
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
+use super::checkpoint::CheckpointMetrics;
 use crate::delivery::DeliveryMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
-use crate::source::kafka::{KafkaErrorKind, KafkaMetrics};
+use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
 use crate::{Error, Result};
 
 /// Every metric of the program.
@@ -49,6 +50,10 @@ pub struct Metrics {
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
     dropped_rows: IntCounterVec,
+    state_rows_max: IntGauge,
+    state_keys_max: IntGauge,
+    reloads: IntCounterVec,
+    reload_failed: IntGauge,
     rule_evaluations: IntCounterVec,
     rule_matches: IntCounterVec,
     rule_errors: IntCounterVec,
@@ -64,11 +69,15 @@ pub struct Metrics {
     pub alerts_dropped: IntCounterVec,
     /// Alerts delivered once and not followed.
     pub alerts_untracked: IntCounter,
+    /// Revisions of alerts that were not delivered, by reason.
+    pub alerts_suppressed: IntCounterVec,
     /// What delivery counts.
     pub delivery: DeliveryMetrics,
     batch_duration: BatchDuration,
     /// Events in the newest batch.
     pub batch_events: IntGauge,
+    /// Checkpoints and the state folder.
+    pub checkpoint: CheckpointMetrics,
 }
 
 impl Metrics {
@@ -100,6 +109,19 @@ impl Metrics {
                 self.alert_revisions.with_label_values(&[id, status]);
             }
         }
+    }
+
+    /// The limits of the windows' state.
+    pub fn know_limits(&self, rows_max: usize, keys_max: usize) {
+        self.state_rows_max.set(gauge(rows_max));
+        self.state_keys_max.set(gauge(keys_max));
+    }
+
+    /// Rules, tables, silences and destinations were read again.
+    pub fn reloaded(&self, all_good: bool) {
+        let outcome = if all_good { "done" } else { "failed" };
+        self.reloads.with_label_values(&[outcome]).inc();
+        self.reload_failed.set(i64::from(!all_good));
     }
 
     /// Takes over the sizes of all lanes.
@@ -152,10 +174,10 @@ pub fn severity_label(severity: crate::rules::Severity) -> &'static str {
     }
 }
 
-type Outcome<T> = prometheus::Result<T>;
+pub(super) type Outcome<T> = prometheus::Result<T>;
 
 /// Creates metrics in one registry.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 impl Maker {
     fn counter(&self, name: &str, help: &str) -> Outcome<IntCounter> {
@@ -164,13 +186,18 @@ impl Maker {
         Ok(metric)
     }
 
-    fn counters(&self, name: &str, labels: &[&str], help: &str) -> Outcome<IntCounterVec> {
+    pub(super) fn counters(
+        &self,
+        name: &str,
+        labels: &[&str],
+        help: &str,
+    ) -> Outcome<IntCounterVec> {
         let metric = IntCounterVec::new(opts(name, help), labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
 
-    fn gauge(&self, name: &str, help: &str) -> Outcome<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> Outcome<IntGauge> {
         let metric = IntGauge::with_opts(opts(name, help))?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -189,8 +216,14 @@ impl Maker {
         Ok(metric)
     }
 
-    fn seconds(&self, name: &str, help: &str) -> Outcome<Gauge> {
+    pub(super) fn seconds(&self, name: &str, help: &str) -> Outcome<Gauge> {
         let metric = Gauge::with_opts(opts(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    pub(super) fn seconds_by(&self, name: &str, labels: &[&str], help: &str) -> Outcome<GaugeVec> {
+        let metric = GaugeVec::new(opts(name, help), labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
@@ -245,6 +278,13 @@ fn build() -> Outcome<Metrics> {
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
+        state_rows_max: make.gauge("state_rows_max", "Rows that one lane may hold.")?,
+        state_keys_max: make.gauge("state_keys_max", "Keys that one lane may hold.")?,
+        reloads: make.counters("reloads_total", &["outcome"], "Reloads by SIGHUP, by outcome.")?,
+        reload_failed: make.gauge(
+            "reload_failed",
+            "1 when the newest reload refused something; the old one of that runs on.",
+        )?,
         dropped_rows: make.counters(
             "state_dropped_rows_total",
             &["lane"],
@@ -278,9 +318,15 @@ fn build() -> Outcome<Metrics> {
             "alerts_untracked_total",
             "Alerts delivered once and not followed because of alerts.open_max.",
         )?,
+        alerts_suppressed: make.counters(
+            "alerts_suppressed_total",
+            &["reason"],
+            "Revisions made again that were delivered before a restart, and are not delivered twice.",
+        )?,
         delivery: delivery(&make)?,
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
+        checkpoint: CheckpointMetrics::new(&make)?,
         registry: make.0,
     };
     start_at_zero(&metrics);
@@ -304,9 +350,25 @@ fn kafka(make: &Maker) -> Outcome<KafkaMetrics> {
             "kafka_tombstones_dropped_total",
             "Messages without a value, which hold no event.",
         )?,
-        redelivered_dropped: make.counter(
-            "kafka_redelivered_dropped_total",
-            "Messages read again after a rebalance that had been handed on before it.",
+        lost: make.counter(
+            "kafka_messages_lost_total",
+            "Messages that retention deleted before they were read.",
+        )?,
+        topics_vanished: make
+            .counter("kafka_topics_vanished_total", "Topics that were read and are no more.")?,
+        paused: make.gauge(
+            "kafka_paused",
+            "1 while nothing is fetched because the pipeline takes nothing.",
+        )?,
+        active: make.gauge("active", "1 while this instance delivers, 0 while it stands by.")?,
+        rebalances: make.counters(
+            "rebalances_total",
+            &["kind"],
+            "Changes of the lease that makes an instance the active one.",
+        )?,
+        commits_fenced: make.counter(
+            "kafka_commits_fenced_total",
+            "Commits dropped because the lease was no longer held.",
         )?,
     })
 }
@@ -374,7 +436,14 @@ fn start_at_zero(metrics: &Metrics) {
     for kind in KafkaErrorKind::ALL {
         metrics.kafka.errors.with_label_values(&[kind.label()]);
     }
+    for change in LeaseChange::ALL {
+        metrics.kafka.rebalances.with_label_values(&[change.label()]);
+    }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
+    metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
+    for outcome in ["done", "failed"] {
+        metrics.reloads.with_label_values(&[outcome]);
+    }
 }
 
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];

@@ -5,12 +5,17 @@ pub mod kafka;
 mod lines;
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Result;
 use crate::event::reject::Rejection;
 use crate::event::{Place, TimeMicros};
 
 pub use files::{FileOptions, Files, Progress};
+
+/// A wait for the pipeline: less than it needs for what is queued.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// One stream with a watermark of its own: a file, or one partition of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,7 +106,9 @@ impl RawBatch {
 pub enum Delivery {
     /// Records.
     Batch(RawBatch),
-    /// An input that will be read from now on (a partition was assigned).
+    /// A topic whose batches will have this index into [`crate::event::Origins`]: the next free one.
+    Topic(u32, Arc<str>),
+    /// An input that will be read from now on (a partition is new).
     Joined(InputId),
     /// The input has ended, and will never give another record.
     Finished(InputId),
@@ -127,4 +134,10 @@ pub trait Source: Send {
     /// When the source as a whole cannot go on. What is wrong with one record or one file is a
     /// rejection in a batch.
     fn next(&mut self, wanted: Option<InputId>) -> Result<Option<Delivery>>;
+
+    /// Called again and again while the pipeline cannot take what [`Source::next`] gave. Waits a
+    /// moment; a source that must be looked after looks after itself.
+    fn wait(&mut self) {
+        std::thread::sleep(MOMENT);
+    }
 }

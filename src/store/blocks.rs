@@ -1,13 +1,17 @@
 //! Blocks: pieces of state with a checksum, many to a segment file. A segment is written once and
 //! never changed; a checkpoint refers to blocks of its own segment and of older ones.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::failpoint;
 use crate::{Error, Result};
 
 /// Where a block lies.
@@ -35,6 +39,8 @@ pub struct BlockWriter {
     failure: Option<std::io::Error>,
     /// Segments whose blocks may be referred to again.
     usable: HashSet<u64>,
+    /// Bytes that are referred to again, by segment.
+    kept: RefCell<HashMap<u64, u64>>,
 }
 
 impl BlockWriter {
@@ -44,9 +50,10 @@ impl BlockWriter {
     /// When the file cannot be made.
     pub fn create(folder: &Path, segment: u64, usable: HashSet<u64>) -> Result<Self> {
         let path = segment_path(folder, segment);
-        let file = File::create(&path).map_err(|error| unwritable(&path, &error))?;
+        let file = create_private(&path).map_err(|error| unwritable(&path, &error))?;
         let file = BufWriter::with_capacity(1 << 20, file);
-        Ok(Self { segment, path, file, offset: 0, failure: None, usable })
+        let kept = RefCell::default();
+        Ok(Self { segment, path, file, offset: 0, failure: None, usable, kept })
     }
 
     /// Writes a block.
@@ -66,8 +73,24 @@ impl BlockWriter {
 
     /// Whether a block that an earlier checkpoint wrote is still there to be referred to. If not,
     /// write it again.
+    ///
+    /// Ask for each block of each checkpoint, and refer to it when the answer is yes: a segment lives
+    /// as long as somebody was told that a block of it is kept.
     pub fn can_keep(&self, block: BlockRef) -> bool {
-        self.usable.contains(&block.segment)
+        let usable = self.usable.contains(&block.segment);
+        if usable {
+            *self.kept.borrow_mut().entry(block.segment).or_default() += block.n_bytes;
+        }
+        usable
+    }
+
+    pub(super) fn segment(&self) -> u64 {
+        self.segment
+    }
+
+    /// Bytes of older segments that were kept, by segment.
+    pub(super) fn kept(&self) -> HashMap<u64, u64> {
+        self.kept.borrow().clone()
     }
 
     /// Bytes added so far.
@@ -84,7 +107,9 @@ impl BlockWriter {
             return Err(unwritable(&self.path, &error));
         }
         let path = self.path;
-        self.file.into_inner().map_err(|error| unwritable(&path, error.error()))
+        let file = self.file.into_inner().map_err(|error| unwritable(&path, error.error()))?;
+        failpoint("segment.written").map_err(|error| unwritable(&path, &error))?;
+        Ok(file)
     }
 }
 
@@ -92,12 +117,17 @@ impl BlockWriter {
 #[derive(Debug)]
 pub struct BlockReader {
     folder: PathBuf,
+    /// Segments that were read from, each with its length.
+    files: RefCell<HashMap<u64, Rc<(File, u64)>>>,
 }
+
+/// Files that a reader holds open: far below any limit of open files.
+const OPEN_FILES_MAX: usize = 64;
 
 impl BlockReader {
     /// Blocks of the segments in a folder.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), files: RefCell::default() }
     }
 
     /// The bytes of a block.
@@ -105,31 +135,56 @@ impl BlockReader {
     /// # Errors
     /// When its file is not there or short, or when the checksum says that a bit has changed.
     pub fn read(&self, block: BlockRef) -> Result<Vec<u8>> {
-        let path = segment_path(&self.folder, block.segment);
         let unreadable = |detail: String| {
             Error::unavailable("a block of the state cannot be read")
-                .at(path.display().to_string())
+                .at(segment_path(&self.folder, block.segment).display().to_string())
                 .detail(detail)
         };
-        let bytes = read_at(&path, block).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = self.read_bytes(block).map_err(|error| unreadable(error.to_string()))?;
         if crc32fast::hash(&bytes) != block.crc32 {
             let place = format!("{} bytes at {}", block.n_bytes, block.offset);
             return Err(unreadable(format!("the checksum of {place} does not hold")));
         }
         Ok(bytes)
     }
+
+    fn read_bytes(&self, block: BlockRef) -> std::io::Result<Vec<u8>> {
+        let segment = self.open(block.segment)?;
+        let (file, len) = &*segment;
+        // A damaged reference must not ask for memory that no file can fill.
+        if block.offset.saturating_add(block.n_bytes) > *len {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; usize::try_from(block.n_bytes).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, block.offset)?;
+        Ok(bytes)
+    }
+
+    fn open(&self, segment: u64) -> std::io::Result<Rc<(File, u64)>> {
+        let mut files = self.files.borrow_mut();
+        if let Some(file) = files.get(&segment) {
+            return Ok(file.clone());
+        }
+        let file = File::open(segment_path(&self.folder, segment))?;
+        let len = file.metadata()?.len();
+        if files.len() >= OPEN_FILES_MAX {
+            files.clear();
+        }
+        let opened = Rc::new((file, len));
+        files.insert(segment, opened.clone());
+        Ok(opened)
+    }
 }
 
-fn read_at(path: &Path, block: BlockRef) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    // A damaged reference must not ask for memory that no file can fill.
-    if block.offset.saturating_add(block.n_bytes) > file.metadata()?.len() {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    file.seek(SeekFrom::Start(block.offset))?;
-    let mut bytes = Vec::new();
-    file.take(block.n_bytes).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// A new and empty file that only its owner may read.
+pub(super) fn create_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// The number of a segment's file; `None` for other files.
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    name.strip_prefix("segment-")?.parse().ok()
 }
 
 /// The file of a segment.

@@ -108,7 +108,10 @@ fn after_410_nothing_more_is_sent_until_the_configuration_is_loaded_again() {
     rig.dispatcher().replace(&config, Default::default()).unwrap();
     until("the deliveries", || receiver.taken().len() == 3);
     assert_eq!(disabled.get(), 0);
-    assert_eq!(receiver.taken().into_iter().collect::<BTreeSet<_>>(), [(1, 1), (2, 1), (3, 1)].into());
+    assert_eq!(
+        receiver.taken().into_iter().collect::<BTreeSet<_>>(),
+        [(1, 1), (2, 1), (3, 1)].into()
+    );
 }
 
 #[test]
@@ -169,8 +172,7 @@ fn a_request_that_hangs_is_given_up_and_tried_again_while_others_pass() {
 
 #[test]
 fn one_alert_that_always_fails_stops_no_other_and_keeps_its_order() {
-    let receiver =
-        Receiver::start(|one, _| status(if one.revision().0 == 1 { 500 } else { 200 }));
+    let receiver = Receiver::start(|one, _| status(if one.revision().0 == 1 { 500 } else { 200 }));
     let mut rig = Rig::new();
     rig.start(&rig.webhook(&receiver.url(), ""));
     for revision in 1..=20 {
@@ -197,9 +199,9 @@ fn at_most_so_many_requests_are_under_way() {
     assert!(took >= Duration::from_millis(800), "twelve by three took {took:?}");
     let arrived = receiver.arrived();
     for one in &arrived {
-        let beside = arrived.iter().filter(|other| {
-            other.at <= one.at && one.at - other.at < Duration::from_millis(190)
-        });
+        let beside = arrived
+            .iter()
+            .filter(|other| other.at <= one.at && one.at - other.at < Duration::from_millis(190));
         assert!(beside.count() <= 3);
     }
 }

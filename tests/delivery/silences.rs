@@ -33,16 +33,18 @@ fn hidden_from_all_but_those_who_get_everything_and_counted_once() {
     let silenced = rig.metrics.delivery.silenced.with_label_values(&["move"]);
     assert!(rig.metrics.text().contains("nightlatch_silenced_total{silence=\"move\"} 0"));
     rig.append([(1, 1), (2, 1), (1, 2)]);
-    until("an empty outbox", || {
-        rig.outbox.stats().entries == 0 && receiver.arrived().len() == 5
-    });
+    until("an empty outbox", || rig.outbox.stats().entries == 0 && receiver.arrived().len() == 5);
     let of = |path: &str| receiver.arrived().iter().filter(|one| one.path == path).count();
     assert_eq!((of("/archive"), of("/soc")), (3, 2), "one for `soc` and one for `other`");
     assert_eq!(silenced.get(), 2, "two revisions, whoever asks");
     assert_eq!(rig.outcome("soc", "silenced"), 2);
     let hidden = rig.lines("silenced.jsonl");
     assert_eq!(hidden.len(), 2);
-    assert!(hidden.iter().all(|line| line["silence"] == "move" && line["alert"]["entity"] == "203.0.113.1"));
+    assert!(
+        hidden
+            .iter()
+            .all(|line| line["silence"] == "move" && line["alert"]["entity"] == "203.0.113.1")
+    );
 }
 
 #[test]

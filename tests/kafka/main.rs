@@ -1,10 +1,14 @@
 //! Everything about Kafka, against a real broker: the source, the topics, and the whole program.
 
-#![allow(clippy::unwrap_used)] // help for tests may panic as tests do
+#![allow(clippy::unwrap_used, clippy::expect_used)] // help for tests may panic as tests do
 
 #[allow(unreachable_pub, missing_docs)]
 #[path = "../support/broker.rs"]
 mod broker;
 
+mod harness;
+mod lease;
 mod run;
+mod security;
 mod source;
+mod start;

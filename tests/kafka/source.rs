@@ -5,70 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::broker;
+use crate::broker::{self, OwnBroker};
+use crate::harness::{
+    TIMEOUT, cluster, connect, metrics, options, read, records, refusal, until, wait_until,
+};
 use nightlatch::delivery::kafka::{RecordTopic, Topic};
 use nightlatch::event::dead_letter::RecordSink;
 use nightlatch::event::reject::{RejectReason, Rejection};
 use nightlatch::event::{OriginKind, Origins, Place};
 use nightlatch::kafka::Cluster;
-use nightlatch::source::kafka::{Kafka, KafkaMetrics, KafkaOptions};
-use nightlatch::source::{Delivery, InputId, RawBatch, Source};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
-
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-fn metrics() -> KafkaMetrics {
-    let counter = |name: &str| IntCounter::new(name, name).unwrap();
-    KafkaMetrics {
-        lag_messages: IntGaugeVec::new(Opts::new("lag", "lag"), &["topic", "partition"]).unwrap(),
-        errors: IntCounterVec::new(Opts::new("errors", "errors"), &["kind"]).unwrap(),
-        connected: IntGauge::new("connected", "connected").unwrap(),
-        tombstones_dropped: counter("tombstones"),
-        redelivered_dropped: counter("redelivered"),
-    }
-}
-
-fn cluster(brokers: &str) -> Cluster {
-    Cluster {
-        brokers: brokers.to_owned(),
-        patience: Duration::from_secs(10),
-        librdkafka: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
-    }
-}
-
-fn options(group: &str, topics: &[&str]) -> KafkaOptions {
-    KafkaOptions {
-        cluster: cluster(broker::address()),
-        group: group.to_owned(),
-        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-        idle_after: Duration::from_secs(2),
-        record_bytes_max: 64,
-        batch_events: 1000,
-    }
-}
-
-fn connect(options: &KafkaOptions, metrics: &KafkaMetrics) -> Kafka {
-    let stop = AtomicBool::new(false);
-    Kafka::connect(options, &mut Origins::default(), metrics.clone(), &stop).unwrap()
-}
-
-/// Takes deliveries until the condition holds.
-fn until(source: &mut Kafka, mut enough: impl FnMut(Delivery) -> bool) {
-    let started = Instant::now();
-    loop {
-        assert!(started.elapsed() < TIMEOUT, "what the test waits for did not come");
-        if enough(source.next(None).unwrap().unwrap()) {
-            return;
-        }
-    }
-}
-
-fn records(batch: &RawBatch) -> Vec<(i32, i64, Vec<u8>)> {
-    let place = |row: usize| batch.place(row);
-    (0..batch.len())
-        .map(|row| (place(row).partition, place(row).position, batch.record(row).to_vec()))
-        .collect()
-}
+use nightlatch::source::{Delivery, InputId, Source};
 
 #[test]
 fn every_partition_is_an_input_read_from_its_start_in_order() {
@@ -80,21 +26,20 @@ fn every_partition_is_an_input_read_from_its_start_in_order() {
         values.iter().enumerate().map(|(n, v)| (n as i32 % 4, Some(v.as_bytes()))),
     );
     let mut source = connect(&options(&broker::unique("group"), &[&topic]), &metrics());
-    let (mut joined, mut read) = (Vec::new(), BTreeMap::<i32, Vec<(i64, Vec<u8>)>>::new());
+    // All of them hold the watermark from the start.
+    assert_eq!(source.inputs(), [0, 1, 2, 3].map(InputId));
+    let places = source.places();
+    assert_eq!(places.get(InputId(3)), Some((topic.as_str().into(), 3)));
+    let mut read = BTreeMap::<i32, Vec<(i64, Vec<u8>)>>::new();
     until(&mut source, |delivery| {
-        match delivery {
-            Delivery::Joined(input) => joined.push(input),
-            Delivery::Batch(batch) => {
-                assert!(joined.contains(&batch.input), "a batch before its input has joined");
-                for (partition, offset, value) in records(&batch) {
-                    read.entry(partition).or_default().push((offset, value));
-                }
+        if let Delivery::Batch(batch) = delivery {
+            assert_eq!(batch.input, InputId(batch.partition as u32));
+            for (partition, offset, value) in records(&batch) {
+                read.entry(partition).or_default().push((offset, value));
             }
-            _ => {}
         }
         read.values().map(Vec::len).sum::<usize>() == values.len()
     });
-    assert_eq!(joined.len(), 4);
     for (partition, records) in read {
         let expected = values.iter().skip(partition as usize).step_by(4).enumerate();
         let expected: Vec<_> = expected.map(|(n, v)| (n as i64, v.clone().into_bytes())).collect();
@@ -189,76 +134,72 @@ fn a_transaction_at_the_end_does_not_keep_a_partition_from_being_idle() {
 }
 
 #[test]
-fn only_what_was_dealt_with_is_committed_and_read_no_more() {
-    let (topic, group) = (broker::unique("events"), broker::unique("group"));
-    broker::create_topic(&topic, 1);
-    broker::produce(&topic, (0..10).map(|_| (0, Some(&b"value"[..]))));
-    let options = options(&group, &[&topic]);
-    let mut source = connect(&options, &metrics());
-    let commits = source.commits();
-    let mut n_read = 0;
-    until(&mut source, |delivery| {
-        if let Delivery::Batch(batch) = delivery {
-            n_read += batch.len();
-            commits.done(batch.input, 7);
-        }
-        n_read == 10
-    });
-    drop(source);
-    assert_eq!(broker::committed(&group, &topic, 1), [Some(7)]);
-    let mut source = connect(&options, &metrics());
-    until(&mut source, |delivery| match delivery {
-        Delivery::Batch(batch) => {
-            assert_eq!(batch.place(0).position, 7);
-            true
-        }
-        _ => false,
-    });
-}
-
-#[test]
-fn two_members_share_the_partitions_and_nothing_is_read_twice_by_one() {
+fn two_instances_of_a_group_both_read_everything() {
     let (topic, group) = (broker::unique("events"), broker::unique("group"));
     broker::create_topic(&topic, 2);
     broker::produce(&topic, (0..10).map(|n| (n % 2, Some(&b"value"[..]))));
     let options = options(&group, &[&topic]);
+    let (mut first, mut second) = (connect(&options, &metrics()), connect(&options, &metrics()));
+    assert_eq!(read(&mut first, 10).len(), 10);
+    assert_eq!(read(&mut second, 10).len(), 10);
+    broker::produce(&topic, [(1, Some(&b"one more"[..]))]);
+    assert_eq!(read(&mut first, 1), [(1, 5, b"one more".to_vec())]);
+    assert_eq!(read(&mut second, 1), [(1, 5, b"one more".to_vec())]);
+}
+
+#[test]
+fn a_pipeline_that_takes_nothing_is_waited_for_and_loses_nothing() {
+    let topic = broker::unique("events");
+    broker::create_topic(&topic, 2);
+    let values: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    let records = values.iter().map(|value| (0, Some(value.as_bytes())));
+    broker::produce(&topic, records.clone());
     let metrics = metrics();
-    let mut first = connect(&options, &metrics);
-    let mut n_read = 0;
-    until(&mut first, |delivery| {
-        if let Delivery::Batch(batch) = delivery {
-            n_read += batch.len();
-        }
-        n_read == 10
+    let mut source = connect(&options(&broker::unique("group"), &[&topic]), &metrics);
+    let mut found = read(&mut source, 1);
+    assert_eq!(metrics.paused.get(), 0);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(3) {
+        source.wait();
+    }
+    assert_eq!(metrics.paused.get(), 1);
+    broker::produce(&topic, records.chain([(1, Some(&b"other"[..]))]));
+    // Polling goes on: the library's statistics arrive.
+    metrics.connected.set(0);
+    wait_until("statistics", || {
+        source.wait();
+        metrics.connected.get() == 1
     });
-    // Nothing was committed: after the rebalance the broker gives the first member its old records
-    // again, and the second one those of the partition that it takes over.
-    let second = std::thread::spawn({
-        let options = options.clone();
-        move || {
-            let mut second = connect(&options, &self::metrics());
-            let mut n_read = 0;
-            until(&mut second, |delivery| {
-                if let Delivery::Batch(batch) = delivery {
-                    n_read += batch.len();
-                }
-                n_read == 5
-            });
-        }
-    });
-    let (mut finished, mut joined) = (0, 0);
-    until(&mut first, |delivery| {
-        match delivery {
-            Delivery::Finished(_) => finished += 1,
-            Delivery::Joined(_) => joined += 1,
-            Delivery::Batch(batch) => panic!("{} records came twice", batch.len()),
-            _ => {}
-        }
-        // The second member leaves in the end, and all comes back to the first.
-        second.is_finished() && joined >= 3
-    });
-    assert!(finished >= 2);
-    second.join().unwrap();
+    let missing = 10_001 - found.len();
+    found.extend(read(&mut source, missing));
+    assert_eq!(metrics.paused.get(), 0);
+    let of = |partition| found.iter().filter(move |(number, ..)| *number == partition);
+    assert_eq!(of(1).count(), 1);
+    assert!(of(0).map(|(_, offset, _)| *offset).eq(0..10_000), "records are lost or come twice");
+}
+
+#[test]
+fn a_broker_that_is_killed_and_started_again_loses_nothing() {
+    let own = OwnBroker::start();
+    broker::create_topic_at(&own.address, "events", 1);
+    let produce = |count| {
+        broker::produce_at(&own.address, "events", (0..count).map(|_| (0, Some(&b"value"[..]))));
+    };
+    produce(10);
+    let mut options = options("group", &["events"]);
+    options.cluster = cluster(&own.address);
+    let librdkafka = &mut options.cluster.librdkafka;
+    librdkafka.insert("reconnect.backoff.max.ms".to_owned(), "500".to_owned());
+    let metrics = metrics();
+    let mut source = connect(&options, &metrics);
+    assert_eq!(read(&mut source, 10).len(), 10);
+    own.kill();
+    until(&mut source, |_| metrics.connected.get() == 0);
+    own.restart();
+    produce(10);
+    let read = read(&mut source, 10);
+    assert!(read.iter().map(|(_, offset, _)| *offset).eq(10..20), "{read:?}");
+    until(&mut source, |_| metrics.connected.get() == 1);
 }
 
 #[test]
@@ -266,8 +207,7 @@ fn a_broker_that_is_not_there_is_unavailable_after_the_patience() {
     let mut options = options("group", &["events"]);
     options.cluster = Cluster { patience: Duration::from_secs(1), ..cluster("127.0.0.1:1") };
     let started = Instant::now();
-    let stop = AtomicBool::new(false);
-    let error = Kafka::connect(&options, &mut Origins::default(), metrics(), &stop).err().unwrap();
+    let error = refusal(&options);
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(error.exit_code(), 69);
     let text = error.to_string();
@@ -280,8 +220,7 @@ fn a_topic_that_is_not_there_is_named() {
     let topic = broker::unique("absent");
     let mut options = options("group", &[&topic]);
     options.cluster.patience = Duration::from_secs(1);
-    let stop = AtomicBool::new(false);
-    let error = Kafka::connect(&options, &mut Origins::default(), metrics(), &stop).err().unwrap();
+    let error = refusal(&options);
     assert_eq!(error.exit_code(), 69);
     assert!(error.to_string().contains(&format!("has no topic `{topic}`")), "{error}");
 }
@@ -290,8 +229,7 @@ fn a_topic_that_is_not_there_is_named() {
 fn a_wrong_property_is_the_users_mistake() {
     let mut options = options("group", &["events"]);
     options.cluster.librdkafka.insert("sesion.timeout.ms".to_owned(), "1".to_owned());
-    let stop = AtomicBool::new(false);
-    let error = Kafka::connect(&options, &mut Origins::default(), metrics(), &stop).err().unwrap();
+    let error = refusal(&options);
     assert_eq!(error.exit_code(), 64);
     assert!(error.to_string().contains("sesion.timeout.ms"), "{error}");
 }

@@ -4,16 +4,18 @@
 //! broker fails, and says what to do.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -57,7 +59,67 @@ fn script(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<Stri
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A broker of a test's own, which it may freeze.
+/// The other ports of a broker that has TLS and SASL, and what a client needs for them.
+pub struct Listeners {
+    /// Without TLS and SASL.
+    pub plain: String,
+    /// TLS; wants a certificate of the client.
+    pub tls: String,
+    /// SASL over TLS.
+    pub sasl_tls: String,
+    /// SASL in the clear.
+    pub sasl: String,
+    certificates: PathBuf,
+}
+
+impl Listeners {
+    /// A file among the certificates: `ca.pem`, `other-ca.pem`, `client.pem`, `client.key`,
+    /// `client.locked.key`, `password`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.certificates.join(name)
+    }
+}
+
+/// The shared broker, or one beside it where that has no such listeners.
+pub fn listeners() -> &'static Listeners {
+    static LISTENERS: OnceLock<Listeners> = OnceLock::new();
+    LISTENERS.get_or_init(|| {
+        let plain = address().to_owned();
+        if let Ok(text) = script(&["listeners"], |_| {}) {
+            return listeners_of(plain, &text);
+        }
+        let folder = std::env::temp_dir().join("nightlatch-test-broker-listeners");
+        let prepare = |command: &mut Command| {
+            command.env_remove("NIGHTLATCH_TEST_KAFKA");
+            command.env("NIGHTLATCH_TEST_BROKER_JARS", "1");
+            command.env("NIGHTLATCH_TEST_BROKER_DIR", &folder);
+        };
+        let id = std::process::id().to_string();
+        let plain = script(&["start", "--for", &id], prepare).unwrap_or_else(|r| no_own_broker(&r));
+        listeners_of(plain, &script(&["listeners"], prepare).unwrap_or_else(|r| no_own_broker(&r)))
+    })
+}
+
+fn listeners_of(plain: String, text: &str) -> Listeners {
+    let values: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let value = |name: &str| values[name].to_owned();
+    Listeners {
+        plain,
+        tls: value("tls"),
+        sasl_tls: value("sasl_tls"),
+        sasl: value("sasl"),
+        certificates: value("certificates").into(),
+    }
+}
+
+fn no_own_broker(reason: &str) -> ! {
+    panic!(
+        "this test needs a Kafka broker of its own: {reason}\n\
+         run `scripts/install-prerequisites --tests` once"
+    )
+}
+
+/// A broker of a test's own, which it may freeze and kill.
 pub struct OwnBroker {
     folder: tempfile::TempDir,
     pub address: String,
@@ -82,13 +144,18 @@ impl OwnBroker {
         self.script(&["continue"]);
     }
 
+    /// It dies as a machine does that loses its power.
+    pub fn kill(&self) {
+        self.script(&["kill"]);
+    }
+
+    /// It starts again after that, with its data and its ports.
+    pub fn restart(&self) {
+        self.script(&["restart"]);
+    }
+
     fn script(&self, arguments: &[&str]) -> String {
-        self.try_script(arguments).unwrap_or_else(|reason| {
-            panic!(
-                "this test needs a Kafka broker of its own: {reason}\n\
-                 run `scripts/install-prerequisites --tests` once"
-            )
-        })
+        self.try_script(arguments).unwrap_or_else(|reason| no_own_broker(&reason))
     }
 
     fn try_script(&self, arguments: &[&str]) -> Result<String, String> {
@@ -131,13 +198,49 @@ pub fn create_topic(name: &str, partitions: i32) {
 
 /// As [`create_topic`], at some broker.
 pub fn create_topic_at(address: &str, name: &str, partitions: i32) {
-    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-    use rdkafka::client::DefaultClientContext;
-    let admin: AdminClient<DefaultClientContext> = client_of(address).create().unwrap();
+    create_topic_with(address, name, partitions, &[]);
+}
+
+/// As [`create_topic_at`], with a configuration of its own.
+pub fn create_topic_with(address: &str, name: &str, partitions: i32, config: &[(&str, &str)]) {
+    use rdkafka::admin::{NewTopic, TopicReplication};
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let results = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+    let topic = config.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+    let admin = admin(address);
+    let results = block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
     results.into_iter().for_each(|result| assert_eq!(result.unwrap(), name));
+}
+
+/// Gives a topic so many partitions.
+pub fn grow_topic(name: &str, partitions: usize) {
+    let (admin, options) = (admin(address()), AdminOptions::new());
+    let new = rdkafka::admin::NewPartitions::new(name, partitions);
+    let results = block_on(admin.create_partitions([&new], &options)).unwrap();
+    results.into_iter().for_each(|result| assert_eq!(result.unwrap(), name));
+}
+
+/// Deletes a topic.
+pub fn delete_topic(name: &str) {
+    let (admin, options) = (admin(address()), AdminOptions::new());
+    let results = block_on(admin.delete_topics(&[name], &options)).unwrap();
+    results.into_iter().for_each(|result| assert_eq!(result.unwrap(), name));
+}
+
+/// Deletes the records of a partition before an offset, as retention does.
+pub fn delete_records(topic: &str, partition: i32, before: i64) {
+    let (admin, options) = (admin(address()), AdminOptions::new());
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+    block_on(admin.delete_records(&list, &options)).unwrap();
+}
+
+fn admin(address: &str) -> AdminClient<DefaultClientContext> {
+    client_of(address).create().unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
 }
 
 /// Writes values to partitions; `None` is a tombstone.
@@ -151,12 +254,31 @@ pub fn produce_at<'a>(
     topic: &str,
     values: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>,
 ) {
+    send(address, topic, values.into_iter().map(|(partition, value)| (partition, value, None)));
+}
+
+/// As [`produce`], each with the broker's time of the record in milliseconds.
+pub fn produce_timed<'a>(topic: &str, values: impl IntoIterator<Item = (i32, &'a [u8], i64)>) {
+    let values =
+        values.into_iter().map(|(partition, value, at)| (partition, Some(value), Some(at)));
+    send(address(), topic, values);
+}
+
+/// Every record has a header, as those of other programs have.
+fn send<'a>(
+    address: &str,
+    topic: &str,
+    values: impl IntoIterator<Item = (i32, Option<&'a [u8]>, Option<i64>)>,
+) {
     let producer: BaseProducer =
         client_of(address).set("enable.idempotence", "true").create().unwrap();
-    for (partition, value) in values {
-        let mut record: BaseRecord<'_, str, [u8]> =
-            BaseRecord::to(topic).partition(partition).key("some key");
-        record.payload = value;
+    for (partition, value, at) in values {
+        let trace = Header { key: "traceparent", value: Some("00-ab-cd-01") };
+        let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic)
+            .partition(partition)
+            .key("some key")
+            .headers(OwnedHeaders::new().insert(trace));
+        (record.payload, record.timestamp) = (value, at);
         loop {
             match producer.send(record) {
                 Ok(()) => break,
@@ -210,11 +332,9 @@ fn header(header: rdkafka::message::Header<'_, &[u8]>) -> (String, String) {
     (header.key.to_owned(), value.into_owned())
 }
 
-/// What a group has committed: the next offset of each partition.
-pub fn committed(group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
-    let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_range(topic, 0, partitions - 1);
-    let list = consumer.committed_offsets(list, TIMEOUT).unwrap();
-    list.elements().iter().map(|element| element.offset().to_raw().filter(|o| *o >= 0)).collect()
+/// How many partitions a topic has now.
+pub fn partitions(topic: &str) -> usize {
+    let consumer: BaseConsumer = client().create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+    metadata.topics()[0].partitions().len()
 }

@@ -112,7 +112,7 @@ fn pipeline(
         reading: setup::reading(&args.input),
         order: setup::order(config),
         aside,
-        commit: None,
+        store: None,
         stop: stop.flag.clone(),
         release_on_stop: true,
         metrics: Arc::new(Metrics::new()?),

@@ -156,7 +156,7 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
         reading: Reading::default(),
         order: setup::order(config),
         aside: telling(rejected.clone()),
-        commit: None,
+        store: None,
         stop: Arc::new(AtomicBool::new(false)),
         release_on_stop: true,
         metrics,

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rdkafka::producer::BaseRecord;
 
 use super::super::batch::{BatchDestination, Item, Position, Refusal};
-use super::super::encoding::Encoding;
 use super::{Failed, Topic};
 use crate::config::TopicConfig;
+use crate::delivery::encoding::Encoding;
 use crate::kafka::Cluster;
 use crate::{Error, Result};
 
@@ -23,7 +23,7 @@ pub(super) struct Reach {
     pub(super) cluster: Cluster,
     pub(super) config: TopicConfig,
     /// Ends every wait.
-    halt: Arc<AtomicBool>,
+    pub(super) halt: Arc<AtomicBool>,
 }
 
 impl Reach {
@@ -48,7 +48,7 @@ pub(super) fn send(
     leave_out: impl Fn(usize) -> bool,
 ) -> Result<()> {
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !leave_out(*index)) {
-        let value = item.encoded(encoding);
+        let value = encoding.encode(&item.alert, &item.entry.native, usize::MAX);
         let record = BaseRecord::with_opaque_to(&topic.name, index)
             .key(item.alert.entity.as_bytes())
             .payload(&*value);

@@ -150,7 +150,7 @@ impl Shared {
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = lock();
         let (next, folder_is_dirty) = (state.next, std::mem::take(&mut state.folder_is_dirty));
-        let position = state.may_come_again.first().unwrap_or(next).max(state.confirmed).min(next);
+        let position = state.position();
         let dirty = state.segments.iter().filter(|one| one.n_bytes > one.n_bytes_synced);
         let dirty: Vec<Segment> = dirty.cloned().collect();
         drop(state);

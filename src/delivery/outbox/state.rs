@@ -48,6 +48,11 @@ impl State {
         }
     }
 
+    /// Entries from here on may be made again after a restart.
+    pub(super) fn position(&self) -> u64 {
+        self.may_come_again.first().unwrap_or(self.next).clamp(self.confirmed, self.next)
+    }
+
     /// The first entry that some destination has not taken yet.
     pub(super) fn first_untaken(&self) -> u64 {
         let kept = self.segments.front().map_or(self.next, |segment| segment.first);
@@ -153,6 +158,11 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, ..Self::default() }
+    }
+
+    /// One that knows nothing, with the same seed.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.seed)
     }
 
     pub(super) fn add(&mut self, entry: &Entry) {

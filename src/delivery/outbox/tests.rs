@@ -116,6 +116,23 @@ fn a_manifest_never_claims_what_may_still_be_made_again() {
 }
 
 #[test]
+fn a_stream_that_is_read_again_without_a_restart_is_recognised_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    outbox.append(&numbers(0..20)).unwrap();
+    outbox.confirmed(outbox.sync().unwrap());
+    outbox.append(&numbers(20..40)).unwrap();
+    outbox.advance(41);
+    outbox.resume(20).unwrap();
+    outbox.append(&numbers(20..30)).unwrap();
+    assert_eq!(outbox.position(), 30, "the other ten may still come");
+    outbox.append(&numbers(30..50)).unwrap();
+    outbox.sync().unwrap();
+    assert_eq!(ids(&outbox), (0..50).collect::<Vec<_>>());
+    assert_eq!(outbox.position(), 50);
+}
+
+#[test]
 fn what_never_comes_again_holds_no_position_back() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).append(&numbers(0..30)).unwrap();

@@ -1,12 +1,17 @@
 //! Making the consumer.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::Context;
-use crate::kafka::{Cluster, refused};
+use super::metrics::KafkaMetrics;
+use super::start::{Start, Starter};
+use super::topics::{Survey, Topics};
+use crate::kafka::{Cluster, Listener, refused};
 use crate::{Error, Result};
 
 /// What to read, and how.
@@ -16,8 +21,16 @@ pub struct KafkaOptions {
     pub cluster: Cluster,
     /// Consumer group.
     pub group: String,
-    /// Topics to read.
+    /// The topic whose one partition only the active instance owns.
+    pub lease_topic: String,
+    /// Topics to read: names, and patterns that begin with `^`.
     pub topics: Vec<String>,
+    /// Topics that no pattern stands for: those that are written to.
+    pub never: Vec<String>,
+    /// Where reading begins.
+    pub start: Start,
+    /// How often new topics and partitions are looked for.
+    pub discover_every: Duration,
     /// A partition that stands at its end for so long is idle.
     pub idle_after: Duration,
     /// A longer record is set aside.
@@ -28,42 +41,106 @@ pub struct KafkaOptions {
 
 /// Defaults that differ from the library's, on purpose; a user may change them.
 const DEFAULTS: [(&str, &str); 3] = [
-    // A detector that starts late still wants what happened before.
-    ("auto.offset.reset", "earliest"),
     // Memory is bounded: so much is fetched ahead, over all partitions.
     ("queued.max.messages.kbytes", "32768"),
     // How soon fetching goes on after that limit.
     ("fetch.queue.backoff.ms", "50"),
+    super::lease::SESSION_TIMEOUT,
 ];
 
 /// What the source cannot do without.
-const FIXED: [(&str, &str); 4] = [
+const FIXED: [(&str, &str); 5] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
     ("statistics.interval.ms", "1000"),
+    // Of offsets that retention took away. Where a new group begins is decided by `Start`.
+    ("auto.offset.reset", "earliest"),
 ];
 
-/// Makes the consumer and subscribes it, once the brokers answer and have the topics.
-pub(super) fn connect(
-    options: &KafkaOptions,
-    context: Context,
-    stop: &AtomicBool,
-) -> Result<BaseConsumer<Context>> {
-    if let Some(pattern) = options.topics.iter().find(|topic| topic.starts_with('^')) {
-        return Err(Error::usage(format!("`{pattern}` is a pattern, not a topic"))
-            .at("kafka.topics")
-            .hint("name each topic"));
+/// A consumer whose brokers answer.
+pub(super) struct Connection<'a> {
+    pub(super) consumer: BaseConsumer<Context>,
+    pub(super) topics: Topics,
+    options: &'a KafkaOptions,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Connection<'a> {
+    /// Returns once the brokers answer and have the topics that are named.
+    pub(super) fn open(
+        options: &'a KafkaOptions,
+        metrics: KafkaMetrics,
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
+        let KafkaOptions { cluster, group, lease_topic, .. } = options;
+        let never: Vec<_> = options.never.iter().chain([lease_topic]).cloned().collect();
+        let topics = Topics::new(&options.topics, &never)?;
+        let mut config = cluster.client_config(&DEFAULTS, &FIXED);
+        config.set("group.id", group);
+        let context = Context::new(Listener::new(cluster), metrics);
+        let consumer: BaseConsumer<Context> =
+            config.create_with_context(context).map_err(|error| refused(&error))?;
+        let serve = || drop(consumer.poll(Duration::ZERO));
+        let listener = &consumer.context().listener;
+        cluster.wait_for(consumer.client(), listener, &topics.names, stop, serve)?;
+        Ok(Self { consumer, topics, options, stop })
     }
-    let mut config = options.cluster.client_config(&DEFAULTS, &FIXED);
-    config.set("group.id", &options.group);
-    let consumer: BaseConsumer<Context> =
-        config.create_with_context(context).map_err(|error| refused(&error))?;
-    let serve = || drop(consumer.poll(Duration::ZERO));
-    options.cluster.wait_for(consumer.client(), &options.topics, stop, serve)?;
-    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(|error| {
-        Error::unexpected("cannot subscribe to the topics").detail(error.to_string())
-    })?;
-    Ok(consumer)
+
+    /// Asks the brokers until they answer.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl Fn(Duration) -> rdkafka::error::KafkaResult<T>,
+    ) -> Result<T> {
+        let serve = || drop(self.consumer.poll(Duration::ZERO));
+        let listener = &self.consumer.context().listener;
+        self.options.cluster.ask(listener, self.stop, serve, question)
+    }
+
+    /// The topics that are there.
+    pub(super) fn survey(&self) -> Result<Survey> {
+        self.ask(|timeout| self.topics.survey(self.consumer.client(), timeout))
+    }
+
+    /// The first offset of each partition; `None` is the beginning.
+    pub(super) fn offsets(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<i64>>> {
+        let reset = self.options.cluster.librdkafka.get("auto.offset.reset").map(String::as_str);
+        let starter = Starter {
+            consumer: &self.consumer,
+            metrics: &self.consumer.context().metrics,
+            at_end: matches!(reset, Some("latest" | "largest" | "end")),
+            ask: &|question| self.ask(question),
+        };
+        starter.offsets(&self.options.start, partitions)
+    }
+}
+
+/// Reads these partitions from now on too.
+pub(super) fn assign(
+    consumer: &Arc<BaseConsumer<Context>>,
+    partitions: &[(String, i32, Option<i64>)],
+) -> Result<()> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    let failed = |error: rdkafka::error::KafkaError| {
+        Error::unexpected("partitions cannot be assigned").detail(error.to_string())
+    };
+    for (topic, number, offset) in partitions {
+        let offset = offset.map_or(Offset::Beginning, Offset::Offset);
+        list.add_partition_offset(topic, *number, offset).map_err(failed)?;
+    }
+    consumer.incremental_assign(&list).map_err(failed)
+}
+
+/// Reads these partitions no more.
+pub(super) fn unassign(consumer: &Arc<BaseConsumer<Context>>, partitions: &[(String, i32)]) {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, number) in partitions {
+        list.add_partition(topic, *number);
+    }
+    if let Err(error) = consumer.incremental_unassign(&list) {
+        tracing::debug!(%error, "partitions that have vanished cannot be given back");
+    }
 }

@@ -1,55 +1,79 @@
-//! Kafka: each partition that the consumer group gives us is an input of its own.
+//! Kafka: each partition of each topic is an input of its own.
 //!
-//! One thread polls: whoever calls [`Source::next`]. While nobody calls, nothing is polled: the
-//! library fetches ahead up to `queued.max.messages.kbytes` and then waits, which is how a slow
-//! pipeline holds the brokers back. Not to call for `max.poll.interval.ms` (5 minutes) costs the
-//! partitions; the next call says so and joins the group again.
+//! All partitions are assigned by hand: an instance reads everything, whether it is the active one
+//! or stands by. Which one is active is decided apart from that, by the [`Lease`].
+//!
+//! One thread polls: whoever calls [`Source::next`]. While the pipeline takes nothing, nothing is
+//! polled for a moment, and the library fetches ahead up to `queued.max.messages.kbytes`. When that
+//! moment gets long, fetching is paused and polling goes on, so that the connection stays alive.
 
-mod commits;
 mod connection;
 mod context;
+mod discovery;
+mod group;
+mod lease;
 mod metrics;
 mod partitions;
+mod places;
 mod standing;
+mod start;
+mod topics;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-pub use commits::Commits;
 pub use connection::KafkaOptions;
-pub use metrics::{KafkaErrorKind, KafkaMetrics};
+pub use group::GroupProgress;
+pub use lease::{Lease, Membership};
+pub use metrics::{KafkaErrorKind, KafkaMetrics, LeaseChange};
+pub use places::{Places, TopicPartition};
+pub use start::{Position, Start};
 
 use super::{Delivery, InputId, Source};
 use crate::event::{Origins, TimeMicros};
+use crate::kafka::{Cluster, Retention, retentions};
 use crate::{Error, Result};
-use context::{Change, Context};
-use partitions::Partitions;
+use connection::Connection;
+use context::Context;
+use discovery::Discovery;
+use partitions::{Difference, Partitions};
 
 /// A poll waits at most so long; then the caller may look after other things.
 const POLL: Duration = Duration::from_millis(100);
 /// Messages are gathered for at most so long before they are handed on.
 const GATHER: Duration = Duration::from_millis(20);
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// Gathered bytes above which only the input that holds the watermark back is read on.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Leaving the group may take so long.
-const LEAVE: Duration = Duration::from_secs(2);
+/// The pipeline may take nothing for so long before fetching is paused: a pause throws away what was
+/// fetched ahead.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// A wait for the pipeline that does not poll, and one that does.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+const LONG_WAIT: Duration = Duration::from_millis(20);
 const REMINDER: Duration = Duration::from_secs(30);
 
-/// A member of a consumer group.
+/// A reader of all partitions.
 pub struct Kafka {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     partitions: Partitions,
+    discovery: Discovery,
     link: Link,
+    cluster: Cluster,
     batch_events: usize,
-    /// Some partitions are paused.
+    /// Some partitions are paused, so that others are read first.
     paused: bool,
-    committed_at: Instant,
+    /// Since when the pipeline has taken nothing.
+    full_since: Option<Instant>,
+    /// All partitions are paused, because the pipeline takes nothing.
+    held_back: bool,
+    /// What happened while nobody could be told.
+    failure: Option<Error>,
 }
 
 /// Whether a broker is there: said when it changes, and now and again while none is.
@@ -60,7 +84,19 @@ struct Link {
 }
 
 impl Kafka {
-    /// Joins the group, once the brokers answer and have the topics.
+    /// What the group has committed so far: asked before the start.
+    ///
+    /// # Errors
+    /// When no broker answers within the patience, or when `stop` is set meanwhile.
+    pub fn committed(
+        options: &KafkaOptions,
+        metrics: KafkaMetrics,
+        stop: &AtomicBool,
+    ) -> Result<Option<GroupProgress>> {
+        group::committed(options, metrics, stop)
+    }
+
+    /// Assigns itself all partitions, once the brokers answer and have the topics.
     ///
     /// # Errors
     /// When that takes longer than the patience, or when `stop` is set meanwhile.
@@ -70,32 +106,82 @@ impl Kafka {
         metrics: KafkaMetrics,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        let commits = Commits::default();
-        let partitions = Partitions::new(options, origins, commits.clone(), metrics.clone());
-        let consumer = connection::connect(options, Context::new(commits, metrics), stop)?;
+        let connection = Connection::open(options, metrics.clone(), stop)?;
+        let found = topics::partitions(&connection.survey()?);
+        let offsets = connection.offsets(&found)?;
+        let found: Vec<_> =
+            found.into_iter().zip(offsets).map(|((topic, n), offset)| (topic, n, offset)).collect();
+        let mut partitions = Partitions::new(options, metrics);
+        let positions = match &options.start {
+            Start::Positions(positions) | Start::Since(_, positions) => positions.as_slice(),
+            Start::Beginning => &[],
+        };
+        partitions.begin(origins, positions, &found);
+        let (consumer, topics) = (Arc::new(connection.consumer), connection.topics);
+        connection::assign(&consumer, &found)?;
+        let discovery = Discovery::start(&consumer, topics, options.discover_every)?;
         consumer.context().metrics.connected.set(1);
         let KafkaOptions { cluster, group, topics, .. } = options;
-        let brokers = &cluster.brokers;
-        tracing::info!(brokers, group, ?topics, "connected to Kafka");
+        let (brokers, n_partitions) = (&cluster.brokers, found.len());
+        tracing::info!(brokers, group, ?topics, n_partitions, "connected to Kafka");
         Ok(Self {
             consumer,
             partitions,
+            discovery,
             link: Link { brokers: brokers.clone(), up: true, said_at: Instant::now() },
+            cluster: cluster.clone(),
             batch_events: options.batch_events,
             paused: false,
-            committed_at: Instant::now(),
+            full_since: None,
+            held_back: false,
+            failure: None,
         })
     }
 
-    /// The handle by which later stages say what may be committed.
-    pub fn commits(&self) -> Commits {
-        self.consumer.context().commits.clone()
+    /// Which partition each input stands for.
+    pub fn places(&self) -> Places {
+        self.partitions.places()
+    }
+
+    /// How long records stay in the topics that are read now.
+    ///
+    /// # Errors
+    /// The reason why nobody says it.
+    pub fn retention(&self) -> Result<Vec<Retention>, String> {
+        let mut topics: Vec<&str> = self.partitions.all().map(|(_, topic, _)| topic).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        retentions(&self.cluster, &topics)
+    }
+
+    /// Warns of topics that cannot rebuild windows which reach back so far.
+    pub fn warn_of_short_retention(&self, reach: Duration) {
+        let retentions = match self.retention() {
+            Ok(retentions) => retentions,
+            Err(reason) => {
+                tracing::info!(reason, "how long topics keep their records is not known");
+                return;
+            }
+        };
+        for Retention { topic, time, compacted } in retentions {
+            let reach = humantime::format_duration(reach);
+            if let Some(time) = time.filter(|time| *time < *reach.get_ref()) {
+                let kept = humantime::format_duration(time);
+                tracing::warn!(topic, %kept, %reach, "the topic keeps its records for a shorter \
+                    time than the longest window reaches back: windows cannot be rebuilt in full");
+            }
+            if compacted {
+                tracing::warn!(topic, "the topic is compacted: events vanish from it at any time");
+            }
+        }
     }
 
     /// Takes what is there; waits only for the first message.
-    fn gather(&mut self, wanted: Option<InputId>) -> Result<()> {
-        self.hold_back(wanted);
-        let (started, mut timeout, mut received_at) = (Instant::now(), POLL, 0);
+    fn gather(&mut self, wanted: Option<InputId>, wait: Duration) -> Result<()> {
+        if !self.held_back {
+            self.hold_back(wanted);
+        }
+        let (started, mut timeout, mut received_at) = (Instant::now(), wait, 0);
         for _ in 0..self.batch_events {
             let context = self.consumer.context();
             let callbacks = context.callbacks();
@@ -107,7 +193,12 @@ impl Kafka {
             }
             let called_back = context.callbacks() != callbacks;
             if called_back {
-                apply(context, &mut self.partitions, &mut self.link);
+                for statistics in context.take_statistics() {
+                    self.link.notice(&statistics, context);
+                    if !self.held_back {
+                        self.partitions.learn(&statistics);
+                    }
+                }
             }
             match polled {
                 Some(Ok(message)) => self.partitions.keep(&message, received_at),
@@ -118,11 +209,34 @@ impl Kafka {
                     break;
                 }
             }
-            if started.elapsed() > POLL + GATHER {
+            if started.elapsed() > wait + GATHER {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads new partitions, and lets go of those that are gone.
+    fn discover(&mut self) -> Result<()> {
+        let Some(survey) = self.discovery.news() else { return Ok(()) };
+        let Difference { new, gone } = self.partitions.compare(&survey);
+        if !gone.is_empty() {
+            connection::unassign(&self.consumer, &gone);
+        }
+        let new: Vec<_> = new.into_iter().map(|(topic, number)| (topic, number, None)).collect();
+        connection::assign(&self.consumer, &new)
+    }
+
+    /// The pipeline takes again.
+    fn go_on(&mut self) {
+        self.full_since = None;
+        if self.held_back {
+            self.partitions.doubt();
+            self.set_fetching(true, |_| true);
+            (self.held_back, self.paused) = (false, false);
+            self.consumer.context().metrics.paused.set(0);
+            tracing::info!("the pipeline takes events again");
+        }
     }
 
     /// Stops the fetching of inputs that are far ahead, while the wanted one is behind.
@@ -154,18 +268,6 @@ impl Kafka {
         }
     }
 
-    fn commit(&mut self, mode: CommitMode) {
-        self.committed_at = Instant::now();
-        let context = self.consumer.context();
-        let done = context.commits.take().and_then(|list| match list {
-            Some(list) => self.consumer.commit(&list, mode),
-            None => Ok(()),
-        });
-        if let Err(error) = done {
-            context.commit_failed(&error);
-        }
-    }
-
     fn next_known(&mut self, wanted: Option<InputId>) -> Option<Delivery> {
         let news = self.partitions.news.pop_front();
         news.or_else(|| self.partitions.take_batch(wanted).map(Delivery::Batch))
@@ -173,75 +275,59 @@ impl Kafka {
 }
 
 impl Source for Kafka {
-    /// None is known before the group has shared out its partitions; each is told as
-    /// [`Delivery::Joined`].
     fn inputs(&self) -> Vec<InputId> {
-        Vec::new()
+        self.partitions.known()
     }
 
     fn next(&mut self, wanted: Option<InputId>) -> Result<Option<Delivery>> {
-        if self.committed_at.elapsed() >= COMMIT_EVERY {
-            self.commit(CommitMode::Async);
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
         }
+        self.go_on();
         if let Some(delivery) = self.next_known(wanted) {
             return Ok(Some(delivery));
         }
-        self.gather(wanted)?;
+        self.discover()?;
+        self.gather(wanted, POLL)?;
         Ok(Some(self.next_known(wanted).unwrap_or(Delivery::Nothing)))
     }
-}
 
-impl Drop for Kafka {
-    /// Commits what has been dealt with and leaves the group. The consumer's own drop waits for the
-    /// end of the revocation, and may wait for ever unless polls before it have served it.
-    fn drop(&mut self) {
-        if self.link.up {
-            self.commit(CommitMode::Sync);
+    /// A short wait needs nothing: the library's queue is bounded. In a long one it is paused, and
+    /// polled, so that tokens are renewed and outages noticed.
+    fn wait(&mut self) {
+        let since = *self.full_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < PAUSE_AFTER {
+            return std::thread::sleep(SHORT_WAIT);
         }
-        self.consumer.unsubscribe();
-        let started = Instant::now();
-        while started.elapsed() < LEAVE {
-            let _ = self.consumer.poll(POLL);
-            if self.consumer.assignment().is_ok_and(|list| list.count() == 0) {
-                break;
-            }
+        if !self.held_back {
+            self.set_fetching(false, |_| true);
+            self.held_back = true;
+            self.consumer.context().metrics.paused.set(1);
+            tracing::info!("the pipeline takes no events; Kafka waits for it");
+        }
+        if let Err(error) = self.gather(None, LONG_WAIT) {
+            self.failure.get_or_insert(error);
         }
     }
 }
 
 impl Link {
-    fn notice(&mut self, statistics: &Statistics, metrics: &KafkaMetrics) {
+    fn notice(&mut self, statistics: &Statistics, context: &Context) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         let changed = up != self.up;
-        metrics.connected.set(i64::from(up));
+        context.metrics.connected.set(i64::from(up));
         if changed && up {
             tracing::info!(brokers = self.brokers, "Kafka is back");
         } else if !up && (changed || self.said_at.elapsed() >= REMINDER) {
             tracing::warn!(
                 brokers = self.brokers,
+                reason = context.listener.reason(),
                 "no Kafka broker answers; trying until one does"
             );
         } else {
             return;
         }
         (self.up, self.said_at) = (up, Instant::now());
-    }
-}
-
-fn apply(context: &Context, partitions: &mut Partitions, link: &mut Link) {
-    for change in context.take_changes() {
-        match change {
-            Change::Assigned(list) => {
-                list.iter().for_each(|(topic, number)| partitions.assigned(topic, *number));
-            }
-            Change::Revoked(list) => {
-                list.iter().for_each(|(topic, number)| partitions.revoked(topic, *number));
-            }
-            Change::Statistics(statistics) => {
-                link.notice(&statistics, &context.metrics);
-                partitions.learn(&statistics);
-            }
-        }
     }
 }
 
@@ -261,14 +347,10 @@ fn failed(error: &KafkaError, partitions: &mut Partitions, metrics: &KafkaMetric
         }
         // Told by `Link`, once for all brokers.
         KafkaErrorKind::Broker => {}
-        KafkaErrorKind::PollInterval => tracing::warn!(
-            "the pipeline took no events for max.poll.interval.ms, and the group took the \
-             partitions away; joining again"
-        ),
         KafkaErrorKind::Authorization => {
             tracing::error!(%error, "Kafka refuses this user; trying again");
         }
-        KafkaErrorKind::Commit | KafkaErrorKind::Other => {
+        KafkaErrorKind::PollInterval | KafkaErrorKind::Commit | KafkaErrorKind::Other => {
             tracing::warn!(%error, "Kafka reports an error; trying again");
         }
     }
@@ -283,7 +365,8 @@ fn kind(error: &KafkaError) -> KafkaErrorKind {
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
             | Code::Resolve
-            | Code::OperationTimedOut,
+            | Code::OperationTimedOut
+            | Code::SSL,
         ) => KafkaErrorKind::Broker,
         Some(
             Code::TopicAuthorizationFailed

@@ -42,6 +42,11 @@ impl Standing {
         self.end_seen = true;
     }
 
+    /// Nobody fetched for a while: what was known of the end does not count.
+    pub(super) fn doubt(&mut self) {
+        (self.end_seen, self.at_end, self.at_end_since) = (false, false, None);
+    }
+
     /// Whether no record is known that has not been handed over.
     pub(super) fn at_end(&self) -> bool {
         self.end_seen || self.at_end

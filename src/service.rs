@@ -1,0 +1,253 @@
+//! The service behind `nightlatch run`. What lives as long as the process: the state folder, the lease,
+//! the outbox with its dispatcher, and the pages. Between them the pipeline, which is made anew when
+//! the rules change.
+//!
+//! ```text
+//! state folder ── manifest ──> begin: where to read on, windows, open episodes
+//!                                 |
+//! Kafka ────────> pipeline: order, windows, rules, episodes ──> outbox ──> dispatcher ──> receivers
+//!    ^                            |                                            |
+//!    └── commits, by the lease ── checkpoint                    only while the lease is held
+//! ```
+
+mod alert_log;
+mod begin;
+mod records;
+mod reload;
+mod sources;
+mod supervisor;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::{error, info};
+
+use crate::cli::{Failure, Stop, plan, setup};
+use crate::config::Config;
+use crate::delivery::outbox::Outbox;
+use crate::delivery::{Destination, Dispatcher};
+use crate::event::TimeMicros;
+use crate::pipeline::{Alerting, Pipeline, Reading, Store};
+use crate::rules::{Engine, Pack};
+use crate::serve::{Health, Metrics, Server};
+use crate::source::InputId;
+use crate::source::kafka::{Lease, Membership, Places};
+use crate::store::{Loaded, StateFolder};
+use crate::{Error, Result};
+use begin::Beginning;
+use reload::Present;
+use supervisor::Orders;
+
+/// What the command line gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The configuration file; it is read again on SIGHUP.
+    pub(crate) path: PathBuf,
+    /// Folder of rules, where it is not that of the configuration.
+    pub(crate) rules: Option<PathBuf>,
+}
+
+/// The dispatcher, until the service ends; a reload changes it from another thread.
+type SharedDispatcher = Arc<Mutex<Option<Dispatcher>>>;
+
+/// What lives as long as the process.
+struct Service {
+    config: Config,
+    stop: Stop,
+    orders: Orders,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    outbox: Outbox,
+    lease: Lease,
+    /// Grows while the pipeline makes progress.
+    alive: Arc<AtomicU64>,
+    /// The newest offsets that were asked to be committed.
+    committed: Arc<Mutex<Vec<(Arc<str>, i32, i64)>>>,
+}
+
+/// Works until a stop is asked for.
+///
+/// # Errors
+/// When a part cannot start, or when the pipeline cannot go on.
+pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
+    let (engine, present) = first_rules(settings, &config)?;
+    let silences = setup::silences(&config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    metrics.know_limits(config.state.rows_max, config.state.keys_max);
+    let health = Arc::new(Health::default());
+    let server = Server::start(config.http.listen, metrics.clone(), health.clone())?;
+    info!(address = %server.address(), "metrics and health");
+    // The lock comes first: whatever lies in the folder belongs to one process.
+    let (folder, loaded) = StateFolder::open(&config.state.folder)?;
+    let outbox = Outbox::open(&setup::outbox_folder(&config), &sources::limits(&config, stop))?;
+    let options = sources::options(&config)?;
+    let alive = Arc::new(AtomicU64::new(0));
+    let membership = Membership::join(&options, metrics.kafka.clone(), alive.clone(), &stop.flag)?;
+    let lease = membership.lease();
+    let dispatcher = sources::dispatcher(&config, &outbox, &lease, &metrics, silences)?;
+    let dispatcher = Arc::new(Mutex::new(Some(dispatcher)));
+    let service = Service {
+        config,
+        stop: stop.clone(),
+        orders: Orders::default(),
+        metrics,
+        health,
+        outbox,
+        lease,
+        alive,
+        committed: Arc::default(),
+    };
+    let supervisor = service.supervise(settings.clone(), present, dispatcher.clone())?;
+    let ran = service.run((folder, loaded), engine);
+    service.health.set_ready(false);
+    service.drain(&dispatcher);
+    service.orders.end();
+    drop(membership);
+    // A panic of it was told when it happened.
+    let _ = supervisor.join();
+    info!("stopped");
+    Ok(ran?)
+}
+
+fn first_rules(settings: &Settings, config: &Config) -> Result<(Engine, Present)> {
+    let folder = settings.rules.as_deref().or(config.rules.as_deref());
+    let (engine, refused) = plan(Pack::load(folder)?, config)?;
+    for refused in &refused {
+        error!("rule refused: {refused}");
+    }
+    if engine.rules().is_empty() {
+        return Err(Error::usage("no rule can run").hint("`nightlatch rules check` says why"));
+    }
+    info!(rules = engine.rules().len(), refused = refused.len(), "rules planned");
+    let present = Present {
+        config: config.clone(),
+        rules: engine.rules().to_vec(),
+        tables: reload::fingerprints(config)?,
+    };
+    Ok((engine, present))
+}
+
+impl Service {
+    /// One pipeline after the other, until none is to follow.
+    fn run(&self, opened: (StateFolder, Loaded), engine: Engine) -> Result<()> {
+        let (mut opened, mut engine) = (Some(opened), engine);
+        loop {
+            let (folder, loaded) = match opened.take() {
+                Some(opened) => opened,
+                None => StateFolder::open(&self.config.state.folder)?,
+            };
+            let ran = self.run_pipeline(folder, &loaded, engine);
+            if self.stop.was_asked() {
+                // What could not be finished is on the disk, or comes again.
+                return ran.or_else(|error| {
+                    error!("{error}");
+                    Ok(())
+                });
+            }
+            ran?;
+            match self.orders.take_next() {
+                Some(next) => engine = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, engine: Engine) -> Result<()> {
+        let alerts = setup::alerts(&self.config);
+        let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
+        let mut alerting = Alerting::new(engine, alerts, outbox, &self.metrics)?;
+        let beginning = Beginning::find(self, &folder, loaded, &mut alerting)?;
+        let Beginning { source, origins, restored, not_before } = beginning;
+        let places = source.places();
+        let pipeline = Pipeline {
+            source: Box::new(source),
+            origins,
+            decoder: setup::decoder(&self.config)?,
+            reading: Reading {
+                idle_release: Some(self.config.order.idle_release),
+                ..Reading::default()
+            },
+            order: setup::order(&self.config),
+            aside: records::aside(&self.config, &self.stop)?,
+            store: Some(Store {
+                folder,
+                every: self.config.state.checkpoint_every,
+                not_before,
+                restored,
+                alert_log: Some(Arc::new(self.outbox.clone())),
+                commit: Box::new(self.committer(places)),
+            }),
+            stop: self.orders.stop_pipeline.clone(),
+            // What still waits for the watermark is not committed: it is read again.
+            release_on_stop: false,
+            metrics: self.metrics.clone(),
+        };
+        let counts = pipeline.run(&mut alerting, &mut |counts, _| self.tend(counts.inputs > 0))?;
+        info!(events = counts.events, "pipeline ended");
+        Ok(())
+    }
+
+    /// Called all the time while the pipeline works.
+    fn tend(&self, is_reading: bool) {
+        self.health.set_ready(is_reading && !self.stop.was_asked());
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        if !self.lease.is_active()
+            && let Some(delivered_until) = self.lease.delivered_until()
+        {
+            self.outbox.drop_before(delivered_until);
+        }
+    }
+
+    /// Commits what a durable checkpoint holds, in the name of the lease that is held then.
+    fn committer(
+        &self,
+        places: Places,
+    ) -> impl FnMut(&[(InputId, i64)], Option<TimeMicros>) + use<> {
+        let (lease, committed) = (self.lease.clone(), self.committed.clone());
+        move |offsets, delivered_until| {
+            let of = |(input, next_offset): &(InputId, i64)| {
+                places.get(*input).map(|(topic, number)| (topic, number, *next_offset))
+            };
+            let offsets: Vec<_> = offsets.iter().filter_map(of).collect();
+            committed.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&offsets);
+            if let Some(generation) = lease.generation() {
+                lease.commit(generation, offsets, delivered_until);
+            }
+        }
+    }
+
+    /// Delivers what can be delivered soon, and says how far that went.
+    fn drain(&self, dispatcher: &SharedDispatcher) {
+        // Out of the lock: a reload may wait for it.
+        let dispatcher = dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(dispatcher) = dispatcher {
+            dispatcher.stop();
+        }
+        let offsets = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(generation) = self.lease.generation() {
+            self.lease.commit(generation, offsets, self.outbox.delivered_until());
+        }
+    }
+
+    /// Starts the thread that looks after signals.
+    fn supervise(
+        &self,
+        settings: Settings,
+        mut present: Present,
+        dispatcher: SharedDispatcher,
+    ) -> Result<std::thread::JoinHandle<()>> {
+        let (stop, orders) = (self.stop.clone(), self.orders.clone());
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let stop_within = self.config.state.stop_within;
+        let supervisor = move || {
+            let on_stop = || health.set_ready(false);
+            let reload = || reload::apply(&settings, &mut present, &dispatcher, &metrics);
+            supervisor::supervise(&stop, &orders, stop_within, on_stop, reload);
+        };
+        std::thread::Builder::new()
+            .name("nightlatch-supervisor".to_owned())
+            .spawn(supervisor)
+            .map_err(|error| Error::unexpected("cannot start a thread").detail(error.to_string()))
+    }
+}

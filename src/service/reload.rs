@@ -1,0 +1,178 @@
+//! What a SIGHUP changes: rules, reference tables, silences, destinations. What is bad leaves the
+//! old one running and says why.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::{self, Config};
+use crate::rules::{Engine, Pack, Rule};
+use crate::{Error, Result};
+
+use super::{Settings, SharedDispatcher};
+use crate::cli::{plan, setup};
+use crate::serve::Metrics;
+
+/// What runs now, as far as a reload may change it.
+#[derive(Debug, Clone)]
+pub(super) struct Present {
+    pub(super) config: Config,
+    pub(super) rules: Vec<Rule>,
+    /// SHA-256 of each reference table's file.
+    pub(super) tables: BTreeMap<String, Vec<u8>>,
+}
+
+/// What is to run from now on.
+struct Next {
+    present: Present,
+    /// Planned anew when a rule or a table has changed.
+    engine: Option<Engine>,
+    /// What was refused; the old one of each runs on.
+    refused: Vec<Error>,
+}
+
+/// Reads everything again and puts it into effect, but for new rules: they are given back, for the
+/// next pipeline.
+pub(super) fn apply(
+    settings: &Settings,
+    present: &mut Present,
+    dispatcher: &SharedDispatcher,
+    metrics: &Metrics,
+) -> Option<Engine> {
+    tracing::info!("reading the configuration again");
+    match read_and_deliver(settings, present, dispatcher) {
+        Ok(Next { present: next, engine, refused }) => {
+            *present = next;
+            metrics.reloaded(refused.is_empty());
+            for error in &refused {
+                tracing::error!("refused, the old one runs on: {error}");
+            }
+            tracing::info!(rules = present.rules.len(), changed = engine.is_some(), "reloaded");
+            engine
+        }
+        Err(errors) => {
+            metrics.reloaded(false);
+            for error in &errors {
+                tracing::error!("the reload changes nothing: {error}");
+            }
+            None
+        }
+    }
+}
+
+fn read_and_deliver(
+    settings: &Settings,
+    present: &Present,
+    dispatcher: &SharedDispatcher,
+) -> Result<Next, Vec<Error>> {
+    let next = read_again(settings, present)?;
+    let silences = setup::silences(&next.present.config)?;
+    let mut dispatcher = dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(dispatcher) = dispatcher.as_mut() {
+        let destinations = next.present.config.destinations();
+        dispatcher.replace(&destinations, silences).map_err(|error| vec![error])?;
+    }
+    Ok(next)
+}
+
+/// Reads everything again.
+///
+/// # Errors
+/// When the configuration or a reference table cannot be read: then nothing changes at all.
+fn read_again(settings: &Settings, present: &Present) -> Result<Next, Vec<Error>> {
+    let config = config::load(&settings.path)?;
+    let config = only_what_may_change(config, &present.config);
+    let folder = settings.rules.as_deref().or(config.rules.as_deref());
+    let pack = Pack::load(folder).map_err(|error| vec![error])?;
+    let tables = fingerprints(&config).map_err(|error| vec![error])?;
+    let (pack, mut refused) = with_old_rules(pack, &present.rules);
+    let changed = tables != present.tables
+        || config.reference != present.config.reference
+        || versions(&pack.rules) != versions(&present.rules);
+    if !changed {
+        let present = Present { config, rules: present.rules.clone(), tables };
+        return Ok(Next { present, engine: None, refused });
+    }
+    let (engine, unplanned) = plan(pack, &config).map_err(|error| vec![error])?;
+    let (engine, unplanned) = with_old_plans(engine, unplanned, &present.rules, &config)?;
+    refused.extend(unplanned);
+    let rules = engine.rules().to_vec();
+    Ok(Next { present: Present { config, rules, tables }, engine: Some(engine), refused })
+}
+
+/// The new configuration, with the old values of all that only a restart can change.
+fn only_what_may_change(new: Config, old: &Config) -> Config {
+    let reloaded = Config {
+        rules: new.rules.clone(),
+        reference: new.reference.clone(),
+        destination: new.destination.clone(),
+        alerts: config::AlertsConfig {
+            silences: new.alerts.silences.clone(),
+            ..old.alerts.clone()
+        },
+        ..old.clone()
+    };
+    if reloaded != new {
+        tracing::warn!(
+            "the configuration has changes that need a restart: a reload takes over `rules`, \
+             [[reference]], [[destination]] and `alerts.silences`"
+        );
+    }
+    reloaded
+}
+
+/// Puts the running version of a rule in the place of a file that is refused.
+fn with_old_rules(mut pack: Pack, old: &[Rule]) -> (Pack, Vec<Error>) {
+    let refused = std::mem::take(&mut pack.refused);
+    let kept = refused.iter().filter_map(|error| old.iter().find(|rule| is_about(error, rule)));
+    pack.rules.extend(kept.cloned().collect::<Vec<_>>());
+    pack.rules.sort_by(|left, right| left.id.cmp(&right.id));
+    pack.rules.dedup_by(|left, right| left.id == right.id);
+    (pack, refused)
+}
+
+/// The same for rules that cannot be planned.
+fn with_old_plans(
+    engine: Engine,
+    refused: Vec<Error>,
+    old: &[Rule],
+    config: &Config,
+) -> Result<(Engine, Vec<Error>), Vec<Error>> {
+    let of_old = |error: &Error| old.iter().find(|rule| is_about(error, rule)).cloned();
+    let kept: Vec<Rule> = refused.iter().filter_map(of_old).collect();
+    if kept.is_empty() {
+        return Ok((engine, refused));
+    }
+    let rules = engine.rules().iter().cloned().chain(kept).collect();
+    let pack = Pack { rules, refused: Vec::new() };
+    let (engine, _) = plan(pack, config).map_err(|error| vec![error])?;
+    Ok((engine, refused))
+}
+
+/// Whether an error stands in the file of this rule.
+fn is_about(error: &Error, rule: &Rule) -> bool {
+    let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
+    file.is_some_and(|file| Path::new(file).file_name() == Some(rule.id.as_ref()))
+}
+
+fn versions(rules: &[Rule]) -> BTreeMap<&str, &str> {
+    rules.iter().map(|rule| (rule.id.as_str(), rule.version.as_str())).collect()
+}
+
+/// What each reference table holds, as a hash.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn fingerprints(config: &Config) -> Result<BTreeMap<String, Vec<u8>>> {
+    let hash = |table: &config::ReferenceConfig| {
+        let bytes = std::fs::read(&table.file).map_err(|error| {
+            Error::unavailable("a reference table cannot be read")
+                .at(table.file.display().to_string())
+                .detail(error.to_string())
+        })?;
+        Ok((table.name.clone(), Sha256::digest(bytes).to_vec()))
+    };
+    config.reference.iter().map(hash).collect()
+}

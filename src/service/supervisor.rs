@@ -1,0 +1,75 @@
+//! Looks after signals while the pipeline works: stop within a deadline, and read again what changed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cli::Stop;
+use crate::rules::Engine;
+
+/// How often signals are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Exit code of a stop that took too long: what is on disk is good, what was in flight comes again.
+const TOO_SLOW: i32 = 2;
+
+/// What the supervisor and the pipeline's thread tell each other.
+#[derive(Clone, Default)]
+pub(super) struct Orders {
+    /// Ends the present pipeline.
+    pub(super) stop_pipeline: Arc<AtomicBool>,
+    /// What is to run after it; nothing: the end.
+    next: Arc<Mutex<Option<Engine>>>,
+    /// The service has ended.
+    over: Arc<AtomicBool>,
+}
+
+impl Orders {
+    /// The next pipeline is to run these rules.
+    fn change(&self, next: Engine) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        self.stop_pipeline.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes what is to run next, when the pipeline was stopped for that.
+    pub(super) fn take_next(&self) -> Option<Engine> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if next.is_some() {
+            self.stop_pipeline.store(false, Ordering::Relaxed);
+        }
+        next
+    }
+
+    /// The supervisor may go.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs in a thread of its own until the service has ended.
+pub(super) fn supervise(
+    stop: &Stop,
+    orders: &Orders,
+    stop_within: Duration,
+    mut on_stop: impl FnMut(),
+    mut reload: impl FnMut() -> Option<Engine>,
+) {
+    let mut asked_at: Option<Instant> = None;
+    while !orders.over.load(Ordering::Relaxed) {
+        std::thread::sleep(LOOK_EVERY);
+        if stop.was_asked() {
+            let since = *asked_at.get_or_insert_with(|| {
+                on_stop();
+                orders.stop_pipeline.store(true, Ordering::Relaxed);
+                Instant::now()
+            });
+            if since.elapsed() > stop_within {
+                tracing::error!(?stop_within, "the stop takes too long; ending without the rest");
+                std::process::exit(TOO_SLOW);
+            }
+        } else if stop.take_reload()
+            && let Some(next) = reload()
+        {
+            orders.change(next);
+        }
+    }
+}
