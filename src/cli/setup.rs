@@ -99,7 +99,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Opens all log files; `None` when somebody asked to stop before the last of them, a pipe maybe, had
 /// said anything.
-pub(crate) fn files(
+pub(super) fn files(
     args: &InputArgs,
     config: &Config,
     stop: &Stop,
@@ -133,7 +133,7 @@ pub(crate) fn files(
 }
 
 /// Which events of log files are wanted.
-pub(crate) fn reading(args: &InputArgs) -> Reading {
+pub(super) fn reading(args: &InputArgs) -> Reading {
     Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
 }
 

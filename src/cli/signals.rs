@@ -16,7 +16,6 @@ pub(crate) struct Stop {
     /// Set by either signal, and by a stage that wants the end; every stage looks at it.
     pub(crate) flag: Arc<AtomicBool>,
     asked: Arc<AtomicBool>,
-    interrupted: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
 }
 
@@ -38,7 +37,6 @@ impl Stop {
             signal_hook::flag::register(signal, self.flag.clone())?;
             signal_hook::flag::register(signal, self.asked.clone())?;
         }
-        signal_hook::flag::register(SIGINT, self.interrupted.clone())?;
         Ok(())
     }
 
@@ -53,11 +51,6 @@ impl Stop {
     /// Whether SIGHUP came since the last call.
     pub(crate) fn take_reload(&self) -> bool {
         self.reload.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether it was Ctrl-C.
-    pub(super) fn was_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Whether either signal came.

@@ -94,7 +94,9 @@ pub(super) mod properties {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text.trim())
+    // The one unit that the library knows by its short name alone.
+    let plain = text.trim().replace("milliseconds", "ms").replace("millisecond", "ms");
+    let duration = humantime::parse_duration(&plain)
         .map_err(|error| format!("`{text}` is no duration ({error}); write e.g. \"5 minutes\""))?;
     if duration > DURATION_MAX {
         return Err(format!("`{text}` is longer than ten years"));
@@ -109,6 +111,12 @@ fn duration_text(duration: Duration) -> String {
     let whole = UNITS.iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
     match whole {
         Some((unit, name)) if duration.subsec_nanos() == 0 => plural(seconds / unit, name),
+        _ if seconds == 0
+            && !duration.is_zero()
+            && duration.subsec_nanos().is_multiple_of(1_000_000) =>
+        {
+            plural(u64::from(duration.subsec_millis()), "millisecond")
+        }
         _ => humantime::format_duration(duration).to_string(),
     }
 }

@@ -14,7 +14,7 @@ pub mod time;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take;
+use arrow::compute::{concat, take};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 
 /// Microseconds since the epoch, UTC: the one representation of an instant.
@@ -108,6 +108,34 @@ impl WitnessColumns {
     /// Takes the columns out of an event batch (schema [`schema::event_batch`]).
     pub fn of(batch: &RecordBatch) -> Self {
         Self { columns: WITNESS_COLUMNS.iter().map(|index| batch.column(*index).clone()).collect() }
+    }
+
+    /// The rows of several, one after the other, in memory of their own.
+    #[must_use]
+    pub fn concat(parts: &[&Self]) -> Self {
+        let column = |index: usize| -> ArrayRef {
+            let pieces: Vec<&dyn Array> = parts.iter().map(|p| p.columns[index].as_ref()).collect();
+            let whole = concat(&pieces).unwrap_or_else(|_| pieces[0].slice(0, 0));
+            match whole.as_string_view_opt() {
+                Some(texts) => Arc::new(texts.gc()),
+                None => whole,
+            }
+        };
+        Self { columns: (0..WITNESS_COLUMNS.len()).map(column).collect() }
+    }
+
+    /// The columns, in the order that [`WitnessColumns::from_columns`] takes.
+    pub fn columns(&self) -> &[ArrayRef] {
+        &self.columns
+    }
+
+    /// Columns of the right types and lengths as witnesses.
+    pub fn from_columns(columns: Vec<ArrayRef>) -> Option<Self> {
+        let schema = schema::event_batch();
+        let types = WITNESS_COLUMNS.iter().map(|index| schema.field(*index).data_type());
+        let fits = types.eq(columns.iter().map(|column| column.data_type()))
+            && columns.windows(2).all(|pair| pair[0].len() == pair[1].len());
+        fits.then_some(Self { columns })
     }
 
     /// The witness at a row.

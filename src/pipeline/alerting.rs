@@ -71,7 +71,7 @@ impl Alerting {
     /// their events again.
     fn restore_windows(&mut self, manifest: &Manifest, blocks: &BlockReader) -> Option<TimeMicros> {
         let watermark = manifest.watermark?;
-        let restored = self.engine.restore(&manifest.engine, blocks, watermark);
+        let restored = self.engine.restore(manifest.engine.as_ref()?, blocks, watermark);
         for (lane, why) in &restored.rebuilding {
             tracing::warn!(lane, why, "the windows of a lane are rebuilt from Kafka");
         }

@@ -193,8 +193,8 @@ impl Checkpoints {
         let mut blocks = self.folder.begin()?;
         let saved_order = order.checkpoint(&mut blocks);
         let (engine, episodes) = match consumer.checkpoint(&mut blocks) {
-            Some(ConsumerManifest { engine, episodes }) => (engine, Some(episodes)),
-            None => (EngineManifest::default(), None),
+            Some(ConsumerManifest { engine, episodes }) => (Some(engine), Some(episodes)),
+            None => (None, None),
         };
         let manifest = Manifest {
             nightlatch: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,13 +1,18 @@
 //! All rules, running: lanes shared between them, one pass over each batch.
 
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
 use super::cells;
+use super::checkpoint::{PartEntry, TextPart};
 use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
+use super::fingerprint::Fingerprints;
 use super::history::History;
 use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns, remove_refused};
 use super::program::{NodeId, NodeKind, Program, WindowOutput};
@@ -18,12 +23,16 @@ use crate::window::{Interner, Lane, LaneInput, LaneLimits, LaneOutput};
 use crate::{Error, Result};
 
 /// A lane with what is known of the last batch.
-struct RunningLane {
-    lane: Lane,
+pub(super) struct RunningLane {
+    pub(super) lane: Lane,
     /// Rows of the batch that the lane took in, ascending.
     positions: Vec<u32>,
     /// The node of each result column.
     outputs: Vec<Option<NodeId>>,
+    /// Blocks of rows that a checkpoint has written and that never change again.
+    pub(super) sealed: Vec<PartEntry>,
+    /// Waits for events that the other lanes have seen.
+    pub(super) is_rebuilding: bool,
 }
 
 /// All rules, running on shared lanes.
@@ -34,14 +43,22 @@ pub struct Engine {
     rules: Vec<Rule>,
     pub(super) plans: Vec<RulePlan>,
     pub(super) program: Program,
-    lanes: Vec<RunningLane>,
+    pub(super) lanes: Vec<RunningLane>,
+    pub(super) lane_limits: LaneLimits,
     /// Lanes in the order in which they run.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     /// One interner for each node; those of columns that are no text stay empty.
-    texts: Vec<Interner>,
-    history: History,
+    pub(super) texts: Vec<Interner>,
+    /// Blocks that checkpoints have written of each.
+    pub(super) text_parts: Vec<Vec<TextPart>>,
+    pub(super) history: History,
     stats: Vec<RuleStats>,
-    refused_texts: u64,
+    pub(super) refused_texts: u64,
+    pub(super) fingerprints: OnceLock<Fingerprints>,
+    /// Earlier events were seen by an earlier process; only lanes that are rebuilt want them.
+    pub(super) known_until: TimeMicros,
+    /// Rows of the last batch that came before those that rules have seen.
+    n_reread: u32,
 }
 
 impl Engine {
@@ -94,6 +111,8 @@ impl Engine {
                 lane: Lane::new(&program.lane_spec(lane), lane_limits),
                 positions: Vec::new(),
                 outputs: output_nodes(&program, lane),
+                sealed: Vec::new(),
+                is_rebuilding: false,
             })
             .collect();
         let mut order: Vec<usize> = (0..lanes.len()).collect();
@@ -101,6 +120,11 @@ impl Engine {
         let horizons = text_horizons(&program);
         let texts = horizons.iter().map(|h| Interner::new(*h, limits.keys_max)).collect();
         Self {
+            text_parts: vec![Vec::new(); program.nodes.len()],
+            lane_limits,
+            fingerprints: OnceLock::new(),
+            known_until: TimeMicros::MIN,
+            n_reread: 0,
             stats: vec![RuleStats::default(); rules.len()],
             history: History::default(),
             refused_texts: 0,
@@ -125,29 +149,74 @@ impl Engine {
 
     /// Runs one batch (schema [`crate::event::schema::event_batch`]) in event-time order: each
     /// group of equal times whole, no time older than any batch before.
+    ///
+    /// After [`Engine::restore`] events of the time before are for lanes that are rebuilt only.
     pub fn process(&mut self, batch: &RecordBatch) -> Vec<Matches> {
         let times = batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().values();
-        let (Some(&oldest), Some(&newest)) = (times.first(), times.last()) else {
-            return Vec::new();
-        };
-        for running in &mut self.lanes {
-            running.lane.advance(oldest, &self.texts);
+        let n_known = times.partition_point(|time| *time < self.known_until);
+        if n_known == 0 {
+            self.n_reread = 0;
+            return self.run(batch);
         }
-        self.texts.iter_mut().for_each(|texts| texts.advance(oldest, newest));
-        self.trim_history();
+        if self.is_rebuilding() {
+            self.reread(&batch.slice(0, n_known));
+        }
+        self.n_reread = n_known as u32;
+        let mut matches = self.run(&batch.slice(n_known, batch.num_rows() - n_known));
+        for rows in matches.iter_mut().map(|matches| &mut matches.rows) {
+            rows.iter_mut().for_each(|row| *row += self.n_reread);
+        }
+        matches
+    }
+
+    /// Runs all lanes and rules.
+    fn run(&mut self, batch: &RecordBatch) -> Vec<Matches> {
+        if batch.num_rows() == 0 {
+            return Vec::new();
+        }
+        self.lanes.iter_mut().for_each(|running| running.is_rebuilding = false);
         let program = std::mem::take(&mut self.program);
         let mut evaluation = Evaluation::new(&program, batch);
-        let mut cells = CellCache::default();
-        for position in 0..self.order.len() {
-            self.run_lane(self.order[position], times, &program, &mut evaluation, &mut cells);
-        }
-        self.history.push(batch);
+        self.run_lanes(batch, &program, &mut evaluation, |_| true);
         let matches = self.matches(&mut evaluation, batch.num_rows());
         let failures = std::mem::take(&mut evaluation.failures);
         drop(evaluation);
         self.program = program;
         self.count_failures(&failures);
         matches
+    }
+
+    /// Runs the lanes that are rebuilt, and no rule.
+    fn reread(&mut self, batch: &RecordBatch) {
+        let program = std::mem::take(&mut self.program);
+        let mut evaluation = Evaluation::new(&program, batch);
+        self.run_lanes(batch, &program, &mut evaluation, |running| running.is_rebuilding);
+        drop(evaluation);
+        self.program = program;
+    }
+
+    fn run_lanes(
+        &mut self,
+        batch: &RecordBatch,
+        program: &Program,
+        evaluation: &mut Evaluation<'_>,
+        takes_part: impl Fn(&RunningLane) -> bool,
+    ) {
+        let times = batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().values();
+        let (Some(&oldest), Some(&newest)) = (times.first(), times.last()) else { return };
+        for running in self.lanes.iter_mut().filter(|running| takes_part(running)) {
+            running.lane.advance(oldest, &self.texts);
+        }
+        self.texts.iter_mut().for_each(|texts| texts.advance(oldest, newest));
+        self.trim_history();
+        let mut cells = CellCache::default();
+        for position in 0..self.order.len() {
+            let lane = self.order[position];
+            if takes_part(&self.lanes[lane]) {
+                self.run_lane(lane, times, program, evaluation, &mut cells);
+            }
+        }
+        self.history.push(batch);
     }
 
     /// Keeps the witnesses of the rows that some lane's log still holds.
@@ -251,6 +320,7 @@ impl Engine {
     /// order, the row itself among them. The newest `max` rows; the second value counts all, but of
     /// each frame no more than `max + 1`: a hot key must not make every alert walk a long frame.
     pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
+        let row = row.saturating_sub(self.n_reread);
         let mut rows = Vec::new();
         for &(lane, window) in &self.plans[rule].windows {
             let running = &self.lanes[lane];
@@ -265,8 +335,27 @@ impl Engine {
         rows.extend(first.map(|first| first + u64::from(row)));
         rows.sort_unstable();
         rows.dedup();
+        if rows.first().is_some_and(|row| self.history.may_be_double(*row)) {
+            return self.single_witnesses(&rows, max);
+        }
         let newest = rows.iter().skip(rows.len().saturating_sub(max));
         (newest.filter_map(|row| self.history.witness(*row)).collect(), rows.len())
+    }
+
+    /// The same where an event may have two numbers: one of an earlier process, and one of now.
+    fn single_witnesses(&self, rows: &[u64], max: usize) -> (Vec<Witness>, usize) {
+        let numbered = rows.iter().filter_map(|row| Some((*row, self.history.witness(*row)?)));
+        let mut found: Vec<(u64, Witness)> = numbered.collect();
+        let mut places = HashSet::new();
+        found.reverse();
+        found.retain(|(_, witness)| places.insert(witness.place));
+        found.sort_by(|(left_row, left), (right_row, right)| {
+            let order = left.time.cmp(&right.time).then_with(|| left.event_id.cmp(&right.event_id));
+            order.then(left_row.cmp(right_row))
+        });
+        let total = found.len();
+        let newest = found.into_iter().skip(total.saturating_sub(max));
+        (newest.map(|(_, witness)| witness).collect(), total)
     }
 
     /// Sizes of all lanes, and of the evidence kept for them.
@@ -353,9 +442,7 @@ fn text_domain(program: &Program, node: NodeId) -> Option<NodeId> {
 fn text_horizons(program: &Program) -> Vec<TimeMicros> {
     let mut horizons = vec![0; program.nodes.len()];
     for draft in &program.lanes {
-        let frames = draft.windows.iter().map(|(frame, _)| frame.start_micros);
-        let lags = draft.lags.iter().map(|lag| lag.horizon_micros);
-        let longest = frames.chain(lags).max().unwrap_or(0);
+        let longest = draft.horizon_micros();
         for node in draft.keys.iter().chain(&draft.values) {
             horizons[*node] = longest.max(horizons[*node]);
         }

@@ -72,6 +72,23 @@ impl Lookup {
         Ok(Some(Self { keys, selection, table, rows, converter, key_types, nulls, has_null }))
     }
 
+    pub(super) fn table(&self) -> &RecordBatch {
+        &self.table
+    }
+
+    /// The keys that find rows, and how NULL counts, as bytes.
+    pub(super) fn keys_text(&self) -> Vec<u8> {
+        let mut found: Vec<(&OwnedRow, &u32)> = self.rows.iter().collect();
+        found.sort_unstable();
+        let nulls = self.nulls == Nulls::Match;
+        let mut text = format!("{:?} {nulls} {}", self.key_types, self.has_null).into_bytes();
+        for (key, row) in found {
+            text.extend_from_slice(key.row().as_ref());
+            text.extend_from_slice(&row.to_le_bytes());
+        }
+        text
+    }
+
     pub(super) fn column_type(&self, column: usize) -> DataType {
         self.table.column(column).data_type().clone()
     }

@@ -2,13 +2,16 @@
 
 mod batch;
 mod cells;
+mod checkpoint;
 mod context;
 mod diagnosis;
 mod engine;
 mod evaluation;
 mod explain;
+mod fingerprint;
 mod front_matter;
 mod history;
+mod history_blocks;
 mod lane_input;
 mod lookup;
 mod pack;
@@ -27,6 +30,7 @@ use crate::event::TimeMicros;
 use crate::{Error, Result};
 
 pub use batch::run_batch;
+pub use checkpoint::{EngineManifest, Restored};
 pub use engine::Engine;
 pub use pack::{embedded_tests, rule as parse_rule};
 

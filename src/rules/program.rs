@@ -89,6 +89,14 @@ pub(super) struct LaneDraft {
     pub(super) lags: Vec<LagSpec>,
 }
 
+impl LaneDraft {
+    /// How far back its longest frame or lag looks.
+    pub(super) fn horizon_micros(&self) -> i64 {
+        let frames = self.windows.iter().map(|(frame, _)| frame.start_micros);
+        frames.chain(self.lags.iter().map(|lag| lag.horizon_micros)).max().unwrap_or(0)
+    }
+}
+
 /// An aggregate as a rule asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct AggregateRequest {
@@ -127,6 +135,11 @@ pub(super) struct Program {
 /// Name of a node as a column of the expressions over it.
 pub(super) fn node_name(node: NodeId) -> String {
     format!("n{node}")
+}
+
+/// The node of such a name.
+pub(super) fn node_id(name: &str) -> Option<NodeId> {
+    name.strip_prefix('n')?.parse().ok()
 }
 
 impl Program {
@@ -184,6 +197,11 @@ impl Program {
         let node = self.add(kind, data_type, stage, label);
         self.expressions.insert((expr, selection), node);
         Ok(node)
+    }
+
+    /// The expressions as they were written, over columns of the names that [`node_name`] gives.
+    pub(super) fn expressions(&self) -> HashMap<NodeId, &Expr> {
+        self.expressions.iter().map(|((expr, _), node)| (*node, expr)).collect()
     }
 
     /// The rows of `parent` that fulfil the condition.
@@ -367,6 +385,33 @@ impl Program {
         self.visit_selection(self.selections[id].parent, seen);
     }
 
+    /// The lanes whose results a lane takes in.
+    pub(super) fn lanes_below(&self, lane: usize) -> Vec<usize> {
+        let draft = &self.lanes[lane];
+        let mut seen = vec![false; self.nodes.len()];
+        draft.keys.iter().chain(&draft.values).for_each(|node| self.visit(*node, &mut seen));
+        for Mask { selection, filter, not_null } in &draft.masks {
+            [filter, not_null].into_iter().flatten().for_each(|node| self.visit(*node, &mut seen));
+            self.visit_selection(*selection, &mut seen);
+        }
+        let windows = (0..seen.len()).filter(|node| seen[*node]);
+        let mut lanes: Vec<usize> = windows
+            .filter_map(|node| match self.nodes[node].kind {
+                NodeKind::Window { lane, .. } => Some(lane),
+                _ => None,
+            })
+            .collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+
+    /// How far back the results of a lane at a row can depend on earlier rows.
+    pub(super) fn reach_micros(&self, lane: usize) -> i64 {
+        let below = self.lanes_below(lane).into_iter().map(|below| self.reach_micros(below)).max();
+        self.lanes[lane].horizon_micros().saturating_add(below.unwrap_or(0))
+    }
+
     /// What the window core is to compute for a lane.
     pub(super) fn lane_spec(&self, lane: usize) -> LaneSpec {
         let draft = &self.lanes[lane];
@@ -389,11 +434,8 @@ fn add_unique<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
 }
 
 fn inputs_of(expr: &Expr) -> Vec<NodeId> {
-    let mut inputs: Vec<NodeId> = expr
-        .column_refs()
-        .into_iter()
-        .filter_map(|column| column.name.strip_prefix('n')?.parse().ok())
-        .collect();
+    let mut inputs: Vec<NodeId> =
+        expr.column_refs().into_iter().filter_map(|column| node_id(&column.name)).collect();
     inputs.sort_unstable();
     inputs
 }

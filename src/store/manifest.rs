@@ -32,7 +32,7 @@ pub struct Manifest {
     /// Event ids seen lately.
     pub order: OrderManifest,
     /// Windows and rules.
-    pub engine: EngineManifest,
+    pub engine: Option<EngineManifest>,
     /// Episodes that were open.
     pub episodes: Option<EpisodesManifest>,
     /// Position in the outbox after the last revision that this state has made.
@@ -175,7 +175,7 @@ mod tests {
             ],
             inputs: vec![position],
             order: OrderManifest::default(),
-            engine: EngineManifest::default(),
+            engine: None,
             episodes: None,
             outbox: 12,
             delivered_until: None,

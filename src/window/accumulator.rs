@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use super::interner::Interner;
+use super::snapshot::{Damage, FloatPairs};
 
 /// How cells of a column compare, and what their 64 bits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +45,16 @@ pub(crate) trait Accumulator {
     /// Bytes of state.
     fn bytes(&self) -> usize;
 }
+
+/// What cannot be added up anew to the last bit.
+pub(crate) trait Rounded {
+    /// The rounded numbers of each key.
+    fn rounded(&self) -> FloatPairs;
+    /// Puts the numbers back, when all rows have entered anew.
+    fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage>;
+}
+
+const NOT_OF_THESE_ROWS: Damage = "sums are of other rows";
 
 /// `count(*)`, and `count(x)` with "x is not NULL" in the mask.
 #[derive(Debug, Default)]
@@ -214,6 +225,26 @@ impl<const AVERAGE: bool> Accumulator for FloatTotal<AVERAGE> {
     }
 }
 
+impl<const AVERAGE: bool> Rounded for FloatTotal<AVERAGE> {
+    fn rounded(&self) -> FloatPairs {
+        let mut pairs = FloatPairs::default();
+        for (slot, sum) in self.0.iter().enumerate().filter(|(_, sum)| sum.n_finite > 0) {
+            pairs.push(slot, sum.sum, sum.compensation);
+        }
+        pairs
+    }
+
+    fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage> {
+        if !pairs.fits(self.0.len(), |slot| self.0[slot].n_finite > 0) {
+            return Err(NOT_OF_THESE_ROWS);
+        }
+        for (slot, sum, compensation) in pairs.iter() {
+            (self.0[slot].sum, self.0[slot].compensation) = (sum, compensation);
+        }
+        Ok(())
+    }
+}
+
 /// `stddev` (of a sample, or of the population when `POPULATION`), by Welford's method (1962) with
 /// rows taken back.
 #[derive(Debug, Default)]
@@ -272,6 +303,26 @@ impl<const POPULATION: bool> Accumulator for Deviation<POPULATION> {
     }
     fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Moments>()
+    }
+}
+
+impl<const POPULATION: bool> Rounded for Deviation<POPULATION> {
+    fn rounded(&self) -> FloatPairs {
+        let mut pairs = FloatPairs::default();
+        for (slot, moments) in self.0.iter().enumerate().filter(|(_, moments)| moments.n > 0) {
+            pairs.push(slot, moments.mean, moments.m2);
+        }
+        pairs
+    }
+
+    fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage> {
+        if !pairs.fits(self.0.len(), |slot| self.0[slot].n > 0) {
+            return Err(NOT_OF_THESE_ROWS);
+        }
+        for (slot, mean, m2) in pairs.iter() {
+            (self.0[slot].mean, self.0[slot].m2) = (mean, m2);
+        }
+        Ok(())
     }
 }
 

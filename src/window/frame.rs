@@ -15,7 +15,7 @@ pub struct Frame {
 }
 
 /// A frame's two cursors into the log. Expiry is the cursor: there are no timers and no sweeps.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// One behind the newest row that has entered.
     pub(crate) entered: u64,

@@ -5,10 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
+use super::snapshot::Damage;
 use crate::event::TimeMicros;
 
 /// How many generations a horizon is cut into: the slack by which a text outlives its last use.
 const GENERATIONS: i64 = 4;
+/// New ids noted for the next checkpoint, beyond twice the texts there are.
+const NOTED_IDS_MAX: usize = 4096;
 
 /// A set of texts, each with an id that stays valid for `horizon` of event time after its last use.
 ///
@@ -27,12 +30,30 @@ pub struct Interner {
     lists: VecDeque<(i64, Vec<u32>)>,
     text_bytes: usize,
     entries_max: usize,
+    /// Ids given since [`Interner::mark`]; `None` when they were not noted.
+    added: Option<Vec<u32>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     text: Box<str>,
+    /// Newest generation that used it; [`FREE`] when the id means nothing.
     generation: i64,
+}
+
+const FREE: i64 = i64::MIN;
+
+/// Which ids of an interner mean a text, and when each was last used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InternerUses {
+    /// Length of a generation.
+    pub generation_micros: i64,
+    /// The generation that new uses are filed under.
+    pub generation: i64,
+    /// The ids, by ascending generation.
+    pub ids: Vec<u32>,
+    /// Newest generation that used each.
+    pub generations: Vec<i64>,
 }
 
 impl Interner {
@@ -44,10 +65,106 @@ impl Interner {
             free: Vec::new(),
             hasher: RandomState::new(),
             generation_micros: horizon / GENERATIONS + 1,
-            generation: i64::MIN,
+            generation: FREE,
             lists: VecDeque::new(),
             text_bytes: 0,
             entries_max: entries_max.min(u32::MAX as usize),
+            added: None,
+        }
+    }
+
+    /// Takes back what an earlier process had: texts by id in the order in which they were added (a
+    /// later one takes the place of an earlier), and which of the ids are in use. No text was used at
+    /// `used_before` or later.
+    ///
+    /// # Errors
+    /// When an id in use has no text, or is there twice.
+    pub fn restore<'t>(
+        &mut self,
+        texts: impl Iterator<Item = (u32, &'t str)>,
+        uses: &InternerUses,
+        used_before: TimeMicros,
+    ) -> Result<(), Damage> {
+        let mut restored = Self::new(0, self.entries_max);
+        restored.generation_micros = self.generation_micros;
+        let mut known: Vec<Option<&str>> = Vec::new();
+        for (id, text) in texts {
+            let index = id as usize;
+            known.resize(known.len().max(index + 1), None);
+            known[index] = Some(text);
+        }
+        let mut generations = vec![FREE; known.len()];
+        let is_same_length = uses.generation_micros == self.generation_micros;
+        let newest = used_before.saturating_sub(1).div_euclid(self.generation_micros);
+        restored.generation = if is_same_length { uses.generation } else { newest };
+        if uses.ids.len() != uses.generations.len() || !uses.generations.is_sorted() {
+            return Err("uses of texts are out of order");
+        }
+        for (&id, &generation) in uses.ids.iter().zip(&uses.generations) {
+            if known.get(id as usize).is_none_or(Option::is_none) {
+                return Err("a text is missing");
+            }
+            // Generations of another length cannot be told apart: all texts live on for a horizon.
+            let generation = if is_same_length { generation } else { newest };
+            let before = std::mem::replace(&mut generations[id as usize], generation);
+            if before != FREE || generation == FREE || generation > restored.generation {
+                return Err("uses of texts are out of order");
+            }
+            restored.file(id, generation);
+        }
+        restored.table.reserve(uses.ids.len(), |_| 0);
+        for (id, (text, generation)) in (0u32..).zip(known.into_iter().zip(generations)) {
+            let is_used = generation != FREE;
+            let text = text.filter(|_| is_used).unwrap_or_default();
+            restored.text_bytes += text.len();
+            restored.entries.push(Entry { text: text.into(), generation });
+            if is_used {
+                restored.enter(id, restored.hasher.hash_one(text));
+            } else {
+                restored.free.push(id);
+            }
+        }
+        restored.mark();
+        *self = restored;
+        Ok(())
+    }
+
+    /// Which ids are in use.
+    pub fn uses(&self) -> InternerUses {
+        let (generation_micros, generation) = (self.generation_micros, self.generation);
+        let mut uses = InternerUses { generation_micros, generation, ..InternerUses::default() };
+        for (generation, ids) in &self.lists {
+            let newest_of = |id: &&u32| self.entries[**id as usize].generation == *generation;
+            for &id in ids.iter().filter(newest_of) {
+                uses.ids.push(id);
+                uses.generations.push(*generation);
+            }
+        }
+        uses
+    }
+
+    /// Begins to note which ids are given.
+    pub fn mark(&mut self) {
+        self.added = Some(Vec::new());
+    }
+
+    /// Ids given since [`Interner::mark`] that mean a text, ascending; `None` when too many were given
+    /// to note them, or none was asked for.
+    pub fn added(&self) -> Option<Vec<u32>> {
+        let mut added = self.added.clone()?;
+        added.retain(|id| self.entries[*id as usize].generation != FREE);
+        added.sort_unstable();
+        added.dedup();
+        Some(added)
+    }
+
+    fn note(&mut self, id: u32) {
+        let n_max = 2 * self.table.len() + NOTED_IDS_MAX;
+        if self.added.as_ref().is_some_and(|added| added.len() >= n_max) {
+            self.added = None;
+        }
+        if let Some(added) = &mut self.added {
+            added.push(id);
         }
     }
 
@@ -74,6 +191,7 @@ impl Interner {
             }
             self.text_bytes -= entry.text.len();
             entry.text = Box::default();
+            entry.generation = FREE;
             self.free.push(id);
         }
     }
@@ -90,19 +208,30 @@ impl Interner {
         let entry = &mut self.entries[id as usize];
         if entry.generation != self.generation {
             entry.generation = self.generation;
-            match self.lists.back_mut() {
-                Some((generation, ids)) if *generation == self.generation => ids.push(id),
-                _ => self.lists.push_back((self.generation, vec![id])),
-            }
+            self.file(id, self.generation);
         }
         Some(id)
+    }
+
+    /// Lists a text under the newest generation.
+    fn file(&mut self, id: u32, newest: i64) {
+        match self.lists.back_mut() {
+            Some((generation, ids)) if *generation == newest => ids.push(id),
+            _ => self.lists.push_back((newest, vec![id])),
+        }
+    }
+
+    fn enter(&mut self, id: u32, hash: u64) {
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        self.table
+            .insert_unique(hash, id, |&other| hasher.hash_one(&*entries[other as usize].text));
     }
 
     fn insert(&mut self, text: &str, hash: u64) -> Option<u32> {
         if self.table.len() >= self.entries_max {
             return None;
         }
-        let entry = Entry { text: text.into(), generation: i64::MIN };
+        let entry = Entry { text: text.into(), generation: FREE };
         self.text_bytes += text.len();
         let id = match self.free.pop() {
             Some(id) => {
@@ -114,9 +243,8 @@ impl Interner {
                 u32::try_from(self.entries.len() - 1).ok()?
             }
         };
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        self.table
-            .insert_unique(hash, id, |&other| hasher.hash_one(&*entries[other as usize].text));
+        self.enter(id, hash);
+        self.note(id);
         Some(id)
     }
 
@@ -162,6 +290,46 @@ mod tests {
         interner.intern("ben");
         interner.advance(2_000, 2_000);
         assert_eq!((interner.len(), interner.text_bytes), (0, 0));
+    }
+
+    #[test]
+    fn texts_taken_back_have_their_ids_and_are_freed_in_time() {
+        let mut interner = Interner::new(100, 10);
+        interner.advance(0, 0);
+        let anna = interner.intern("anna").unwrap();
+        interner.advance(90, 90);
+        let ben = interner.intern("ben").unwrap();
+        let texts = [(anna, "old"), (anna, "anna"), (ben, "ben"), (7, "gone")];
+        for horizon in [100, 1_000] {
+            let mut restored = Interner::new(horizon, 10);
+            restored.restore(texts.into_iter(), &interner.uses(), 91).unwrap();
+            assert_eq!((restored.len(), restored.text_bytes), (2, 7));
+            restored.advance(95, 95);
+            assert_eq!(restored.intern("anna"), Some(anna));
+            assert_eq!(restored.intern("ben"), Some(ben));
+            restored.advance(95 + 2 * horizon, 95 + 2 * horizon);
+            assert_eq!((restored.len(), restored.text_bytes), (0, 0));
+        }
+        let mut restored = Interner::new(100, 10);
+        let missing = restored.restore([(anna, "anna")].into_iter(), &interner.uses(), 91);
+        assert!(missing.is_err() && restored.is_empty());
+    }
+
+    #[test]
+    fn new_ids_are_noted_until_they_are_too_many() {
+        let mut interner = Interner::new(100, usize::MAX);
+        interner.advance(0, 0);
+        interner.intern("anna");
+        assert_eq!(interner.added(), None);
+        interner.mark();
+        let ben = interner.intern("ben").unwrap();
+        interner.intern("anna");
+        assert_eq!(interner.added(), Some(vec![ben]));
+        for time in 0..200_i64 {
+            interner.advance(time * 1_000, time * 1_000);
+            (0..100).for_each(|i| assert!(interner.intern(&format!("{time} {i}")).is_some()));
+        }
+        assert_eq!(interner.added(), None);
     }
 
     #[test]

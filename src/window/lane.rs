@@ -5,6 +5,7 @@ use super::lane_log::LaneLog;
 use super::recency::Lag;
 use super::sliding::{Groups, Sliding};
 use super::slots::{NO_SLOT, Slots};
+use super::snapshot::{Damage, LaneRows, LaneState};
 use super::spec::{Cells, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec, mask_bit};
 use crate::event::TimeMicros;
 
@@ -12,8 +13,8 @@ use crate::event::TimeMicros;
 /// evaluating the window for each row over the whole table.
 pub struct Lane {
     limits: LaneLimits,
-    slots: Slots,
-    log: LaneLog,
+    pub(super) slots: Slots,
+    pub(super) log: LaneLog,
     windows: Vec<Sliding>,
     lags: Vec<(LagSpec, Lag)>,
     /// For each mask column the bits that an aggregate counts by.
@@ -22,7 +23,9 @@ pub struct Lane {
     batch: Vec<(u32, TimeMicros)>,
     /// Slots of rows that no aggregate counts: they live until the next batch.
     visitors: Vec<u32>,
-    dropped_rows: u64,
+    pub(super) dropped_rows: u64,
+    /// Event time up to which the windows have moved.
+    pub(super) time: TimeMicros,
 }
 
 impl Lane {
@@ -40,11 +43,13 @@ impl Lane {
             batch: Vec::new(),
             visitors: Vec::new(),
             dropped_rows: 0,
+            time: TimeMicros::MIN,
         }
     }
 
     /// Lets time pass: what no row at `time` or later can see is freed.
     pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
+        self.time = time;
         self.visitors.drain(..).for_each(|slot| self.slots.release(slot));
         let groups = Groups { times: &[time], ends: &[0], slots: &[] };
         for window in &mut self.windows {
@@ -69,6 +74,7 @@ impl Lane {
         let logged = self.log_rows(&input, &slots);
         let (times, ends) = groups_of(&input.times);
         let groups = Groups { times: &times, ends: &ends, slots: &slots };
+        self.time = times.last().copied().unwrap_or(self.time);
         let mut columns = Vec::new();
         for window in &mut self.windows {
             window.run(&self.log, &mut self.slots, &groups, texts, &mut columns);
@@ -143,6 +149,55 @@ impl Lane {
     /// Calls `visit` with the stream row (low 32 bits) of each row in the log, oldest first.
     pub fn visit_rows(&self, visit: impl FnMut(u32)) {
         (self.log.head..self.log.times.end()).map(|index| self.log.rows.get(index)).for_each(visit);
+    }
+
+    /// Event time that the lane has reached; the lowest of all when it has seen none.
+    pub fn time(&self) -> TimeMicros {
+        self.time
+    }
+
+    /// The state beside the rows of the log.
+    pub fn state(&self) -> LaneState {
+        let end = self.log.times.end();
+        let (slots, key_parts) = self.slots.live();
+        let mut state = LaneState {
+            time: self.time,
+            head: self.windows.iter().map(|w| w.cursor.left).min().unwrap_or(end),
+            end,
+            dropped_rows: self.dropped_rows,
+            slots,
+            key_parts,
+            lags: self.lags.iter().map(|(_, lag)| lag.entries()).collect(),
+            ..LaneState::default()
+        };
+        for window in &self.windows {
+            debug_assert_eq!(window.cursor, window.cursor_at(self.time, &self.log));
+            window.remains(&mut state.floats, &mut state.newest);
+        }
+        state
+    }
+
+    /// The rows of the log with an index within `from..to`, so far as they are there.
+    pub fn rows(&self, from: u64, to: u64) -> LaneRows {
+        let from = from.max(self.log.head);
+        self.log.copy_rows(from, to.min(self.log.times.end()).max(from))
+    }
+
+    /// Fills the windows and lags anew from the log and the rest of the state.
+    pub(super) fn refill(&mut self, state: &LaneState, texts: &[Interner]) -> Result<(), Damage> {
+        let (mut floats, mut newest) = (state.floats.iter(), state.newest.iter());
+        for window in &mut self.windows {
+            let slots = &mut self.slots;
+            window.refill(state.time, &self.log, slots, texts, &mut floats, &mut newest)?;
+        }
+        let is_left_over = floats.next().is_some() || newest.next().is_some();
+        if is_left_over || state.lags.len() != self.lags.len() {
+            return Err("the state is of another lane");
+        }
+        for ((_, lag), entries) in self.lags.iter_mut().zip(&state.lags) {
+            lag.restore(self.slots.capacity(), entries)?;
+        }
+        Ok(())
     }
 
     /// Keys that have rows.

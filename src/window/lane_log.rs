@@ -3,6 +3,7 @@
 use super::links::{Identity, Links};
 use super::log::Log;
 use super::slots::Slots;
+use super::snapshot::{Damage, LaneRows};
 use super::spec::{LaneInput, mask_bit};
 use crate::event::TimeMicros;
 
@@ -71,6 +72,70 @@ impl LaneLog {
         let newest = std::mem::replace(&mut self.newest[slot as usize], index);
         let is_live = newest >= self.head && newest < index;
         if is_live { u32::try_from(index - newest).unwrap_or(0) } else { 0 }
+    }
+
+    /// Makes an empty log begin at `head`; slots are below `n_slots`.
+    pub(crate) fn begin_at(&mut self, head: u64, n_slots: usize) {
+        self.times = Log::starting_at(head);
+        self.slots = Log::starting_at(head);
+        self.rows = Log::starting_at(head);
+        self.previous = Log::starting_at(head);
+        self.masks.iter_mut().for_each(|log| *log = Log::starting_at(head));
+        self.values.iter_mut().for_each(|log| *log = Log::starting_at(head));
+        self.links.iter_mut().for_each(|(_, _, links)| *links = Links::starting_at(head));
+        self.newest = vec![u64::MAX; n_slots];
+        self.head = head;
+    }
+
+    /// The rows `from..to` as columns.
+    pub(crate) fn copy_rows(&self, from: u64, to: u64) -> LaneRows {
+        fn copy<T: Copy + Default>(log: &Log<T>, from: u64, to: u64) -> Vec<T> {
+            let mut rows = Vec::with_capacity((to - from) as usize);
+            log.copy_range(from, to, &mut rows);
+            rows
+        }
+        LaneRows {
+            first: from,
+            times: copy(&self.times, from, to),
+            slots: copy(&self.slots, from, to),
+            rows: copy(&self.rows, from, to),
+            masks: self.masks.iter().map(|log| copy(log, from, to)).collect(),
+            values: self.values.iter().map(|log| copy(log, from, to)).collect(),
+            links: self.links.iter().map(|(_, _, l)| copy(&l.previous, from, to)).collect(),
+        }
+    }
+
+    /// Appends rows of an earlier process; [`LaneLog::relink`] makes them whole.
+    pub(crate) fn append_known(&mut self, rows: &LaneRows) -> Result<(), Damage> {
+        let fits = rows.masks.len() == self.masks.len()
+            && rows.values.len() == self.values.len()
+            && rows.links.len() == self.links.len();
+        if !fits || rows.slots.iter().any(|slot| *slot as usize >= self.newest.len()) {
+            return Err("rows do not fit the lane");
+        }
+        let numbered = (rows.first..).zip(&rows.slots);
+        let distances: Vec<u32> = numbered.map(|(index, slot)| self.link(index, *slot)).collect();
+        self.times.extend(&rows.times);
+        self.slots.extend(&rows.slots);
+        self.rows.extend(&rows.rows);
+        self.previous.extend(&distances);
+        self.masks.iter_mut().zip(&rows.masks).for_each(|(log, column)| log.extend(column));
+        self.values.iter_mut().zip(&rows.values).for_each(|(log, column)| log.extend(column));
+        let links = self.links.iter_mut().zip(&rows.links);
+        links.for_each(|((_, _, links), previous)| links.append_known(previous));
+        Ok(())
+    }
+
+    /// Finds again what follows from the rows.
+    pub(crate) fn relink(&mut self) -> Result<(), Damage> {
+        for (mask, value, links) in &mut self.links {
+            let rows =
+                Identity { slots: &self.slots, values: &self.values[*value], head: self.head };
+            let (column, bit) = mask_bit(*mask);
+            let column = &self.masks[column];
+            links.relink(rows, |index| column.get(index) & bit != 0)?;
+        }
+        Ok(())
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::log::Log;
+use super::snapshot::Damage;
 
 /// For one argument column under one mask: each row's distance to the previous and to the next row
 /// with equal key and equal value; 0 where there is none.
@@ -97,6 +98,54 @@ impl Links {
         self.newest
             .insert_unique(hash, newest, |other| Self::hash(hasher, other.slot, other.value));
         0
+    }
+
+    /// An empty set of links whose first row will have the index `base`.
+    pub(crate) fn starting_at(base: u64) -> Self {
+        Self { previous: Log::starting_at(base), next: Log::starting_at(base), ..Self::new() }
+    }
+
+    /// Takes rows of an earlier process, whose distances to their previous rows are known.
+    pub(crate) fn append_known(&mut self, previous: &[u32]) {
+        self.previous.extend(previous);
+        self.next.extend(&vec![0; previous.len()]);
+    }
+
+    /// Finds again what follows from the distances: the way forward, and the newest row of each key
+    /// and value. `counts` says which rows count.
+    pub(crate) fn relink(
+        &mut self,
+        log: Identity<'_>,
+        counts: impl Fn(u64) -> bool,
+    ) -> Result<(), Damage> {
+        let rows = log.head..self.previous.end();
+        let mut n_newest = 0;
+        for index in rows.clone().filter(|index| counts(*index)) {
+            n_newest += 1;
+            let distance = self.previous.get(index);
+            let Some(previous) = index.checked_sub(u64::from(distance)) else {
+                return Err("a row is linked to one that cannot be");
+            };
+            if distance == 0 || previous < log.head {
+                continue;
+            }
+            if self.next.get(previous) != 0 || !counts(previous) {
+                return Err("two rows are linked to one");
+            }
+            self.next.set(previous, distance);
+            n_newest -= 1;
+        }
+        let hasher = &self.hasher;
+        let hash = |newest: &Newest| Self::hash(hasher, newest.slot, newest.value);
+        self.newest.reserve(n_newest, hash);
+        for index in rows.filter(|index| counts(*index)) {
+            if self.next.get(index) == 0 {
+                let (slot, value) = (log.slots.get(index), log.values.get(index));
+                let newest = Newest { value, slot, row: index as u32 };
+                self.newest.insert_unique(hash(&newest), newest, hash);
+            }
+        }
+        Ok(())
     }
 
     /// Forgets a row that is about to leave the log.

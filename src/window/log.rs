@@ -20,7 +20,12 @@ pub(crate) struct Log<T> {
 
 impl<T: Copy + Default> Log<T> {
     pub(crate) fn new() -> Self {
-        Self { chunks: VecDeque::new(), base: 0, end: 0 }
+        Self::starting_at(0)
+    }
+
+    /// An empty column whose first row will have the index `base`.
+    pub(crate) fn starting_at(base: u64) -> Self {
+        Self { chunks: VecDeque::new(), base, end: base }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -68,6 +73,16 @@ impl<T: Copy + Default> Log<T> {
             target.extend_from_slice(&self.chunks[offset >> CHUNK_BITS][within..within + n]);
             at += n as u64;
         }
+    }
+
+    /// First index of `from..to` whose row is not `below`, which holds for the rows before it.
+    pub(crate) fn partition_point(&self, from: u64, to: u64, below: impl Fn(T) -> bool) -> u64 {
+        let (mut from, mut to) = (from, to);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if below(self.get(middle)) { from = middle + 1 } else { to = middle }
+        }
+        from
     }
 
     /// Frees the chunks that hold only rows below `index`.

@@ -13,12 +13,14 @@ mod log;
 mod recency;
 mod sliding;
 mod slots;
+mod snapshot;
 mod spec;
 
 pub use accumulator::CellKind;
 pub use frame::Frame;
-pub use interner::Interner;
+pub use interner::{Interner, InternerUses};
 pub use lane::Lane;
+pub use snapshot::{Damage, FloatPairs, LaneRestore, LaneRows, LaneState, RecencyEntries};
 pub(crate) use spec::mask_bit;
 pub use spec::{
     AggregateSpec, Cells, Function, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec,

@@ -1,5 +1,6 @@
 //! State that depends on a key's newest rows only: one line a key, however long the frame.
 
+use super::snapshot::{Damage, RecencyEntries};
 use crate::event::TimeMicros;
 
 const NONE: u32 = u32::MAX;
@@ -61,6 +62,20 @@ impl Recency {
         Some(slot)
     }
 
+    /// Slots from the one whose newest row is oldest on.
+    fn in_order(&self) -> impl Iterator<Item = u32> {
+        let known = |slot: u32| (slot != NONE).then_some(slot);
+        std::iter::successors(known(self.oldest), move |slot| {
+            known(self.lines[*slot as usize].newer)
+        })
+    }
+
+    /// Whether a row at `time` may come for this slot next, when none has come for it yet.
+    fn may_follow(&self, slot: u32, time: TimeMicros) -> bool {
+        let newest = self.lines.get(self.newest as usize).map_or(NEVER, |line| line.time);
+        self.lines.get(slot as usize).is_some_and(|line| line.time == NEVER) && time >= newest
+    }
+
     fn append(&mut self, slot: u32) {
         let last = self.newest;
         let line = &mut self.lines[slot as usize];
@@ -110,6 +125,33 @@ impl Newest {
     pub(crate) fn enter(&mut self, slot: u32, time: TimeMicros, value: Option<u64>) -> bool {
         self.values[slot as usize] = (value.unwrap_or(0), value.is_some());
         self.recency.touch(slot, time)
+    }
+
+    /// The newest row of each key, for [`Newest::restore`].
+    pub(crate) fn entries(&self) -> RecencyEntries {
+        let mut entries = RecencyEntries::default();
+        for slot in self.recency.in_order() {
+            let (value, valid) = self.values[slot as usize];
+            let time = self.recency.time(slot).unwrap_or(NEVER);
+            entries.push(slot, time, valid.then_some(value));
+        }
+        entries
+    }
+
+    /// Takes the newest rows back into an empty state; slots are below `n_slots`.
+    pub(crate) fn restore(
+        &mut self,
+        n_slots: usize,
+        entries: &RecencyEntries,
+    ) -> Result<(), Damage> {
+        self.grow(n_slots);
+        for (slot, time, value) in entries.iter() {
+            if !self.recency.may_follow(slot, time) {
+                return Err("newest rows of keys are out of order");
+            }
+            self.enter(slot, time, value);
+        }
+        Ok(())
     }
 
     /// The value, when its row is not older than `start`.
@@ -167,6 +209,42 @@ impl Lag {
         entries[0] =
             Entry { time: time.max(NEVER + 1), value: value.unwrap_or(0), valid: value.is_some() };
         self.recency.touch(slot, time)
+    }
+
+    /// The newest rows of each key, for [`Lag::restore`].
+    pub(crate) fn entries(&self) -> RecencyEntries {
+        let mut entries = RecencyEntries::default();
+        for slot in self.recency.in_order() {
+            let start = slot as usize * self.n;
+            let own = self.entries[start..start + self.n].iter();
+            for entry in own.filter(|entry| entry.time != NEVER) {
+                entries.push(slot, entry.time, entry.valid.then_some(entry.value));
+            }
+        }
+        entries
+    }
+
+    /// Takes the newest rows back into an empty state; slots are below `n_slots`.
+    pub(crate) fn restore(
+        &mut self,
+        n_slots: usize,
+        entries: &RecencyEntries,
+    ) -> Result<(), Damage> {
+        self.grow(n_slots);
+        let rows: Vec<_> = entries.iter().collect();
+        for run in rows.chunk_by(|left, right| left.0 == right.0) {
+            let &[(slot, newest, _), ..] = run else { continue };
+            let is_sound = run.len() <= self.n
+                && run.is_sorted_by(|left, right| left.1 >= right.1)
+                && self.recency.may_follow(slot, newest);
+            if !is_sound {
+                return Err("newest rows of keys are out of order");
+            }
+            run.iter().rev().for_each(|(slot, time, value)| {
+                self.push(*slot, *time, *value);
+            });
+        }
+        Ok(())
     }
 
     /// Forgets a slot whose newest row is beyond the horizon.

@@ -2,7 +2,7 @@
 
 use super::accumulator::{
     Accumulator, Candidates, CellKind, Count, Deviation, DistinctCount, FloatTotal, IntegerSum,
-    Queue,
+    Queue, Rounded,
 };
 use super::frame::{Cursor, Frame, Schedule};
 use super::interner::Interner;
@@ -10,8 +10,12 @@ use super::lane_log::LaneLog;
 use super::log::Log;
 use super::recency::Newest;
 use super::slots::Slots;
+use super::snapshot::{Damage, FloatPairs, RecencyEntries};
 use super::spec::{AggregateSpec, Cells, Function, mask_bit};
 use crate::event::TimeMicros;
+
+/// Rows that enter in one go when a frame is filled again.
+const REFILL_ROWS: u64 = 65_536;
 
 /// The rows that a batch adds, by groups of equal time.
 pub(crate) struct Groups<'a> {
@@ -255,6 +259,78 @@ impl Sliding {
         }
     }
 
+    /// Where the cursors stand at a time: they follow from the rows.
+    pub(crate) fn cursor_at(&self, time: TimeMicros, log: &LaneLog) -> Cursor {
+        let newest = time.saturating_sub(self.frame.end_micros);
+        let entered = log.times.partition_point(log.head, log.times.end(), |time| time <= newest);
+        let oldest = time.saturating_sub(self.frame.start_micros);
+        let left = match self.has_leavers {
+            true => log.times.partition_point(log.head, entered, |time| time < oldest),
+            false => entered,
+        };
+        Cursor { entered, left }
+    }
+
+    /// What the rows alone do not tell of the aggregates: pairs of floats, and newest rows of keys.
+    pub(crate) fn remains(&self, floats: &mut Vec<FloatPairs>, newest: &mut Vec<RecencyEntries>) {
+        for (_, state) in &self.aggregates {
+            match state {
+                State::Newest(state) => newest.push(state.entries()),
+                other => floats.extend(other.rounded().map(Rounded::rounded)),
+            }
+        }
+    }
+
+    /// Lets the rows of an earlier process enter again and puts back what they alone do not tell.
+    pub(crate) fn refill<'s>(
+        &mut self,
+        time: TimeMicros,
+        log: &LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+        floats: &mut impl Iterator<Item = &'s FloatPairs>,
+        newest: &mut impl Iterator<Item = &'s RecencyEntries>,
+    ) -> Result<(), Damage> {
+        self.cursor = self.cursor_at(time, log);
+        let mut from = self.cursor.left;
+        while from < self.cursor.entered {
+            let to = self.cursor.entered.min(from + REFILL_ROWS);
+            self.enter_again(from..to, log, slots, texts);
+            from = to;
+        }
+        let n_slots = slots.capacity();
+        for (_, state) in &mut self.aggregates {
+            if let State::Newest(state) = state {
+                state.restore(n_slots, newest.next().ok_or("an aggregate is missing")?)?;
+            } else if let Some(state) = state.rounded_mut() {
+                state.set_rounded(floats.next().ok_or("an aggregate is missing")?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter_again(
+        &mut self,
+        rows: std::ops::Range<u64>,
+        log: &LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+    ) {
+        self.enter.load(log, &rows);
+        self.leave.load(log, &(self.cursor.left..self.cursor.left));
+        self.schedule.enter_ends = vec![(rows.end - rows.start) as u32];
+        self.schedule.leave_ends = vec![0];
+        // One group of rows that enter, and none that reads.
+        let groups = Groups { times: &[0], ends: &[0], slots: &[] };
+        let mut aggregates = std::mem::take(&mut self.aggregates);
+        for (spec, state) in &mut aggregates {
+            if !matches!(state, State::Newest(_)) {
+                self.run_aggregate(spec, state, log, slots, &groups, texts);
+            }
+        }
+        self.aggregates = aggregates;
+    }
+
     /// Masks of the aggregates that keep their rows in the log.
     pub(crate) fn logged_masks(&self) -> Vec<usize> {
         let logged = self.aggregates.iter().filter(|(a, _)| a.function != Function::Newest);
@@ -303,6 +379,27 @@ fn new_state(spec: &AggregateSpec, links: &mut Vec<(usize, usize)>) -> State {
 }
 
 impl State {
+    /// The state as one that rounds, if it does.
+    fn rounded(&self) -> Option<&dyn Rounded> {
+        match self {
+            Self::FloatSum(state) => Some(state),
+            Self::Average(state) => Some(state),
+            Self::Sample(state) => Some(state),
+            Self::Population(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    fn rounded_mut(&mut self) -> Option<&mut dyn Rounded> {
+        match self {
+            Self::FloatSum(state) => Some(state),
+            Self::Average(state) => Some(state),
+            Self::Sample(state) => Some(state),
+            Self::Population(state) => Some(state),
+            _ => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Count(state) => state.bytes(),

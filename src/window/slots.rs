@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
+use super::snapshot::Damage;
+
 /// A row without a slot: a limit kept its key out.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
@@ -34,6 +36,60 @@ impl Slots {
             hasher: RandomState::default(),
             keys_max: keys_max.min(NO_SLOT as usize),
         }
+    }
+
+    /// The slots of an earlier process: key parts of each in `slots`, and how much refers to it. Those
+    /// that nothing refers to are free.
+    pub(crate) fn known(
+        empty: &Self,
+        slots: &[u32],
+        parts: &[u64],
+        references: Vec<u32>,
+    ) -> Result<Self, Damage> {
+        let width = empty.width;
+        if parts.len() != slots.len() * width {
+            return Err("key parts do not fit the keys");
+        }
+        let mut known = Self {
+            table: HashTable::with_capacity(slots.len()),
+            parts: vec![0; references.len() * width],
+            free: Vec::new(),
+            hasher: empty.hasher.clone(),
+            references,
+            ..*empty
+        };
+        let mut is_named = vec![false; known.references.len()];
+        for (&slot, key) in slots.iter().zip(parts.chunks_exact(width)) {
+            let index = slot as usize;
+            if is_named.get(index).is_none_or(|is_named| *is_named) {
+                return Err("a key is there twice");
+            }
+            is_named[index] = true;
+            known.parts[index * width..(index + 1) * width].copy_from_slice(key);
+            if known.references[index] > 0 {
+                known.enter(slot, Self::hash(&known.hasher, key));
+            }
+        }
+        let needed = known.references.iter().zip(&is_named);
+        if needed.clone().any(|(references, is_named)| *references > 0 && !is_named) {
+            return Err("a row has an unknown key");
+        }
+        let unused = (0..).zip(&known.references).filter(|(_, references)| **references == 0);
+        known.free = unused.map(|(slot, _)| slot).collect();
+        Ok(known)
+    }
+
+    /// The slots that something refers to, and their key parts.
+    pub(crate) fn live(&self) -> (Vec<u32>, Vec<u64>) {
+        let numbered = (0u32..).zip(&self.references);
+        let slots: Vec<u32> =
+            numbered.filter(|(_, references)| **references > 0).map(|(slot, _)| slot).collect();
+        let mut parts = Vec::with_capacity(slots.len() * self.width);
+        for &slot in &slots {
+            let start = slot as usize * self.width;
+            parts.extend_from_slice(&self.parts[start..start + self.width]);
+        }
+        (slots, parts)
     }
 
     /// Parts of one key, the NULL bit set included.
@@ -80,11 +136,16 @@ impl Slots {
                 (self.references.len() - 1) as u32
             }
         };
+        self.enter(slot, hash);
+        slot
+    }
+
+    /// Puts a slot whose parts are there into the table.
+    fn enter(&mut self, slot: u32, hash: u64) {
         let (parts, width, hasher) = (&self.parts, self.width, &self.hasher);
         self.table.insert_unique(hash, slot, |&other| {
             Self::hash(hasher, &parts[other as usize * width..(other as usize + 1) * width])
         });
-        slot
     }
 
     /// One more row or entry that needs the slot.

@@ -1,0 +1,92 @@
+//! Checkpoints of the engine: what changed goes into blocks, what did not is referred to again.
+
+mod lanes;
+mod manifest;
+mod restore;
+mod table;
+mod texts;
+
+pub(super) use lanes::SEAL_ROWS;
+pub use manifest::EngineManifest;
+pub(super) use manifest::{HistoryEntry, PartEntry, TextPart};
+pub use restore::Restored;
+pub(super) use table::{Table, not_as_written, numbers, write};
+
+use arrow::datatypes::DataType;
+
+use super::cells::cell_type;
+use super::engine::Engine;
+use super::fingerprint::Fingerprints;
+use super::program::NodeId;
+use crate::event::TimeMicros;
+use crate::store::BlockWriter;
+use manifest::{EngineState, LaneEntry, TextsEntry};
+
+impl Engine {
+    /// Writes what changed since the last checkpoint and refers to what did not, between two batches.
+    ///
+    /// Lanes that are being rebuilt are left out: they will be rebuilt again.
+    pub fn checkpoint(&mut self, blocks: &mut BlockWriter) -> EngineManifest {
+        let kept: Vec<usize> =
+            (0..self.lanes.len()).filter(|lane| !self.lanes[*lane].is_rebuilding).collect();
+        let mut nodes: Vec<NodeId> = kept.iter().flat_map(|lane| self.text_nodes(*lane)).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        EngineManifest::new(EngineState {
+            refused_texts: self.refused_texts,
+            lanes: kept.iter().map(|lane| self.write_lane(*lane, blocks)).collect(),
+            texts: nodes.iter().map(|node| self.write_texts(*node, blocks)).collect(),
+            history: self.history.checkpoint(blocks),
+        })
+    }
+
+    fn write_lane(&mut self, lane: usize, blocks: &mut BlockWriter) -> LaneEntry {
+        let names = (self.lane_name(lane), self.fingerprints().lanes[lane].clone());
+        let running = &mut self.lanes[lane];
+        lanes::write_lane(&running.lane, &mut running.sealed, names, blocks)
+    }
+
+    fn write_texts(&mut self, node: NodeId, blocks: &mut BlockWriter) -> TextsEntry {
+        let fingerprint = self.fingerprints().nodes[node].clone();
+        let parts = &mut self.text_parts[node];
+        texts::write_texts(&mut self.texts[node], parts, &fingerprint, blocks)
+    }
+
+    fn fingerprints(&self) -> &Fingerprints {
+        self.fingerprints.get_or_init(|| Fingerprints::of(&self.program))
+    }
+
+    /// The nodes whose texts a lane holds.
+    fn text_nodes(&self, lane: usize) -> Vec<NodeId> {
+        let draft = &self.program.lanes[lane];
+        let is_text = |node: &NodeId| {
+            cell_type(&self.program.nodes[*node].data_type) == Some(DataType::Utf8View)
+        };
+        draft.keys.iter().chain(&draft.values).copied().filter(is_text).collect()
+    }
+
+    /// How far back the results at a row can depend on earlier rows.
+    pub fn reach_micros(&self) -> TimeMicros {
+        let lanes = 0..self.program.lanes.len();
+        lanes.map(|lane| self.program.reach_micros(lane)).max().unwrap_or(0)
+    }
+
+    /// The same of the lanes that are being rebuilt; `None` when none is.
+    pub fn rebuilding_reach_micros(&self) -> Option<TimeMicros> {
+        let lanes = (0..self.lanes.len()).filter(|lane| self.lanes[*lane].is_rebuilding);
+        lanes.map(|lane| self.program.reach_micros(lane)).max()
+    }
+
+    /// Whether lanes wait for events before [`Engine::known_until`]. A checkpoint taken meanwhile
+    /// holds the other lanes only.
+    pub fn is_rebuilding(&self) -> bool {
+        self.lanes.iter().any(|running| running.is_rebuilding)
+    }
+
+    /// Event time before which the lanes that were kept have seen every event; the lowest of all when
+    /// nothing was taken back. A checkpoint taken while [`Engine::is_rebuilding`] must go with this
+    /// time, not with that of the events read again.
+    pub fn known_until(&self) -> TimeMicros {
+        self.known_until
+    }
+}
