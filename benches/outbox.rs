@@ -124,7 +124,8 @@ mod delivery {
         runtime.spawn(async move { axum::serve(listener, router).await });
 
         let secret = folder.join("secret");
-        std::fs::write(&secret, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").expect("a file");
+        std::fs::write(&secret, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+            .expect("a file");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&secret, mode).expect("a file of one's own");
         let text = format!(

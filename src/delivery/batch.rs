@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::encoding::Encoding;
 use super::outbox::Entry;
 use super::record::AlertRecord;
 use crate::Result;
@@ -15,13 +14,6 @@ pub(crate) struct Item {
     pub(crate) entry: Entry,
     /// What the entry says.
     pub(crate) alert: AlertRecord,
-}
-
-impl Item {
-    /// One line without the line feed, of any length.
-    pub(crate) fn encoded(&self, encoding: Encoding) -> Vec<u8> {
-        encoding.encode(&self.alert, &self.entry.native, usize::MAX)
-    }
 }
 
 /// The last revision that a receiver has, as it remembers itself.

@@ -20,7 +20,7 @@ use nightlatch::alert::{Alert, Evidence, EvidencePlace, Status, Values};
 use nightlatch::config::{DestinationConfig, WhenFull};
 use nightlatch::delivery::outbox::{Outbox, OutboxLimits};
 use nightlatch::delivery::{Dispatcher, DispatcherOptions, Silences, Surroundings};
-use nightlatch::kafka::Cluster;
+use nightlatch::kafka::{Cluster, Security};
 use nightlatch::rules::Severity;
 use nightlatch::serve::Metrics;
 use serde_json::Value;
@@ -236,6 +236,7 @@ impl Rig {
             brokers: self.brokers.clone(),
             patience: Duration::from_secs(30),
             librdkafka: Default::default(),
+            security: Security::default(),
         };
         Surroundings { cluster, group: self.group.clone() }
     }

@@ -120,7 +120,7 @@ fn a_secret_that_others_can_read_is_refused_and_not_told() {
     let error = rig.try_start(&config, Silences::default()).unwrap_err();
     assert_eq!(error.exit_code(), 64);
     let text = error.to_string();
-    assert!(text.contains("can be read by others") && text.contains("`soc`"), "{text}");
+    assert!(text.contains("open to others") && text.contains("`soc`"), "{text}");
     assert!(!text.contains("whsec_"), "{text}");
 }
 

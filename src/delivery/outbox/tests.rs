@@ -149,7 +149,9 @@ fn what_never_comes_again_holds_no_position_back() {
 fn segments_go_when_all_destinations_and_the_manifest_have_passed_them() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(folder.path(), &limits(1 << 16, WhenFull::Block)).unwrap();
-    (outbox.cursor("a").unwrap(), outbox.cursor("b").unwrap());
+    for name in ["a", "b"] {
+        outbox.cursor(name).unwrap();
+    }
     for round in 0..20 {
         outbox.append(&numbers(round * 2..round * 2 + 2)).unwrap();
     }
