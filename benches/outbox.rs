@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench outbox`
 
+#![allow(clippy::expect_used)] // a benchmark that cannot go on ends
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
