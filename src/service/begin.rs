@@ -40,7 +40,7 @@ impl Beginning {
         let (mut restored, mut not_before) = (None, None);
         match restore_manifest(service, folder, loaded, alerting) {
             Some((manifest, stages, rebuild_from)) => {
-                service.outbox.confirmed(manifest.outbox);
+                service.outbox.resume(manifest.outbox)?;
                 origins = manifest.origins();
                 let positions = manifest.inputs.iter().map(position).collect();
                 options.start = match rebuild_from {
@@ -52,7 +52,10 @@ impl Beginning {
                 };
                 restored = Some(stages);
             }
-            None => not_before = start_without_manifest(service, &mut options, alerting)?,
+            None => {
+                service.outbox.resume(0)?;
+                not_before = start_without_manifest(service, &mut options, alerting)?;
+            }
         }
         let kafka = service.metrics.kafka.clone();
         let source = Kafka::connect(&options, &mut origins, kafka, &service.stop.flag)?;

@@ -63,7 +63,7 @@ pub struct OutboxStats {
     pub full: bool,
     /// Entries given up because of `when_full = "drop_oldest"`.
     pub dropped: u64,
-    /// Stretches of the log that were damaged.
+    /// Places of the log that are damaged.
     pub damaged: u64,
 }
 
@@ -152,7 +152,7 @@ impl Outbox {
     }
 
     /// Returns once everything appended is on disk for good. The answer is the position for a
-    /// manifest: after a restart, entries from there on may be made again.
+    /// manifest, as [`Outbox::position`] gives it.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -165,13 +165,33 @@ impl Outbox {
         })
     }
 
-    /// The position after the last entry.
+    /// The position for a manifest that is made now: after the last entry; or, while the stream is
+    /// read again, before the first one that may still come again.
     pub fn position(&self) -> u64 {
-        self.state().next
+        self.state().position()
     }
 
-    /// A manifest is durable, or was restored, that knows the outbox up to here: entries before the
-    /// position will never be made again. After a restart call it before the first append.
+    /// The stream is about to be read again by a manifest that knows the outbox up to here, or by none
+    /// (0): entries from there on are recognised when they are made again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn resume(&self, position: u64) -> Result<()> {
+        self.sync()?;
+        let mut reader = self.reader(position);
+        let entries = std::iter::from_fn(|| reader.next());
+        let mut may_come_again = self.state().may_come_again.emptied();
+        entries.for_each(|entry| may_come_again.add(&entry));
+        let mut state = self.state();
+        state.may_come_again = may_come_again;
+        state.stream_time = None;
+        drop(state);
+        self.confirmed(position);
+        Ok(())
+    }
+
+    /// A manifest is durable that knows the outbox up to here: entries before the position will never
+    /// be made again.
     pub fn confirmed(&self, position: u64) {
         let mut state = self.state();
         state.confirmed = state.confirmed.max(position);
@@ -210,7 +230,7 @@ impl Outbox {
             oldest_appended_at: state.oldest_appended_at(),
             full: state.full,
             dropped: state.dropped,
-            damaged: state.damaged,
+            damaged: state.damaged.len() as u64,
         }
     }
 
