@@ -149,6 +149,10 @@ impl Folder {
         self.path().join(format!("segment-{segment:010}"))
     }
 
+    fn has_newest(&self) -> bool {
+        fs::exists(self.segment(self.n_segments - 1)).expect("the folder can be read")
+    }
+
     fn read(&self, engine: &mut Engine, known_until: i64) -> Restored {
         let manifest: EngineManifest = serde_json::from_str(&self.manifest).expect("a manifest");
         engine.restore(&manifest, &BlockReader::new(self.path()), known_until)
@@ -477,11 +481,10 @@ fn what_is_damaged_is_rebuilt() {
         .run(&strategy, |(texts, events, size, at, harms)| {
             let rules = rules(&texts);
             let (mut folder, known_until) = write_after(&rules, &up_to(&events, size, at));
-            let is_changed = harms.iter().fold(false, |changed, harm| {
-                fs::exists(folder.segment(folder.n_segments - 1)).is_ok_and(|there| there)
-                    && harm.befall(&mut folder)
-                    || changed
-            });
+            let mut is_changed = false;
+            for harm in &harms {
+                is_changed |= folder.has_newest() && harm.befall(&mut folder);
+            }
             let mut restored = engine(&rules);
             // A manifest that is none any more is no business of the engine.
             let Ok(manifest) = serde_json::from_str::<EngineManifest>(&folder.manifest) else {
