@@ -74,6 +74,14 @@ struct Service {
 /// # Errors
 /// When a part cannot start, or when the pipeline cannot go on.
 pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
+    match run(settings, config, stop) {
+        // Whatever waited for a broker says that it had none.
+        Err(_) if stop.was_asked() => Ok(()),
+        ran => ran,
+    }
+}
+
+fn run(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
     let (engine, present) = first_rules(settings, &config)?;
     let silences = setup::silences(&config)?;
     let metrics = Arc::new(Metrics::new()?);

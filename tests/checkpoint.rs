@@ -149,6 +149,10 @@ impl Folder {
         self.path().join(format!("segment-{segment:010}"))
     }
 
+    fn has_newest(&self) -> bool {
+        fs::exists(self.segment(self.n_segments - 1)).expect("the folder can be read")
+    }
+
     fn read(&self, engine: &mut Engine, known_until: i64) -> Restored {
         let manifest: EngineManifest = serde_json::from_str(&self.manifest).expect("a manifest");
         engine.restore(&manifest, &BlockReader::new(self.path()), known_until)
@@ -479,9 +483,7 @@ fn what_is_damaged_is_rebuilt() {
             let (mut folder, known_until) = write_after(&rules, &up_to(&events, size, at));
             let mut is_changed = false;
             for harm in &harms {
-                let newest = folder.segment(folder.n_segments - 1);
-                let is_there = fs::exists(newest).is_ok_and(|there| there);
-                is_changed |= is_there && harm.befall(&mut folder);
+                is_changed |= folder.has_newest() && harm.befall(&mut folder);
             }
             let mut restored = engine(&rules);
             // A manifest that is none any more is no business of the engine.
