@@ -16,7 +16,7 @@ use nightlatch::event::{Origins, schema};
 use nightlatch::order::{Order, OrderConfig};
 use nightlatch::rules::{Engine, EngineManifest, Pack, Restored, Rule, StateLimits, parse_rule};
 use nightlatch::source::{Delivery, FileOptions, Files, Source};
-use nightlatch::store::{BlockReader, BlockWriter};
+use nightlatch::store::{BlockReader, BlockRef, BlockWriter};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -502,6 +502,54 @@ fn what_is_damaged_is_rebuilt() {
             check_rest(restored, &rules, &events, known_until, size)
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// A bit of one block is another, and all checksums hold.
+fn forge(folder: &mut Folder, which: Index, at: Index, bit: u8) {
+    let manifest: EngineManifest = serde_json::from_str(&folder.manifest).expect("a manifest");
+    let blocks: Vec<BlockRef> = manifest.blocks().filter(|block| block.n_bytes > 0).collect();
+    let Some(block) = blocks.get(which.index(blocks.len().max(1))) else { return };
+    let path = folder.segment(block.segment);
+    let mut bytes = fs::read(&path).expect("the segment");
+    let own = &mut bytes[block.offset as usize..(block.offset + block.n_bytes) as usize];
+    own[at.index(block.n_bytes as usize)] ^= 1 << bit;
+    let crc32 = crc32fast::hash(own);
+    fs::write(&path, &bytes).expect("the segment can be written");
+    let text = |crc32: u32| {
+        serde_json::to_string(&BlockRef { crc32, ..*block }).expect("a reference is JSON")
+    };
+    let manifest = folder.manifest.replace(&text(block.crc32), &text(crc32));
+    let (head, state) = manifest.split_once(",\"state\":").expect("the state");
+    let sum = crc32fast::hash(&state.as_bytes()[..state.len() - 1]);
+    let (head, _) = head.split_once("\"crc32\":").expect("a checksum");
+    folder.manifest = format!("{head}\"crc32\":{sum},\"state\":{state}");
+}
+
+#[test]
+fn nonsense_with_a_good_checksum_stops_nothing() {
+    let texts = prop::collection::vec(queries::rule(), 1..3);
+    let place = (any::<Index>(), any::<Index>(), 0u8..8);
+    let strategy = (texts, events::events(60), any::<Index>(), prop::collection::vec(place, 1..4));
+    let mut n_refused = 0;
+    let refused = std::sync::Mutex::new(&mut n_refused);
+    runner(cases().div_ceil(8))
+        .run(&strategy, |(texts, events, at, places)| {
+            let rules = rules(&texts);
+            let (mut folder, known_until) = write_after(&rules, &up_to(&events, 5, at));
+            places.iter().for_each(|(which, at, bit)| forge(&mut folder, *which, *at, *bit));
+            let mut restored = engine(&rules);
+            let outcome = folder.read(&mut restored, known_until);
+            **refused.lock().expect("nobody fails while counting") +=
+                u32::from(!outcome.rebuilding.is_empty());
+            let start = reread(&events, &restored, known_until);
+            for batch in batches_from(&events, start, 5) {
+                run(&mut restored, &batch, Floats::TenDigits, &mut Vec::new());
+            }
+            Folder::new().write(&mut restored, |_| false);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(n_refused > cases() / 50, "{n_refused}");
 }
 
 /// The example log, as batches in event-time order.
