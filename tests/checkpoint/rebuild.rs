@@ -118,3 +118,28 @@ fn lanes_that_have_seen_what_will_come_again_are_not_kept() {
     let mut early = engine(&rules(&[text]));
     assert_eq!(folder.read(&mut early, known_until - 1).kept, Vec::<String>::new());
 }
+
+#[test]
+fn evidence_from_a_kept_and_a_rebuilt_lane_names_no_event_twice() {
+    let window = |key: &str| {
+        format!(
+            "(PARTITION BY {key} ORDER BY time \
+             RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW)"
+        )
+    };
+    let (account, ip) = (window("account"), window("ip"));
+    let both = format!(
+        "{HEAD}SELECT time, account, count(*) OVER {account} AS n, count(*) OVER {ip} AS m \
+         FROM events QUALIFY n > 2"
+    );
+    let other =
+        format!("{HEAD}SELECT time, account, count(DISTINCT device) OVER {ip} AS d FROM events");
+    let events = many_events(200);
+    let (folder, known_until) =
+        write_after(&rules(std::slice::from_ref(&both)), &events::batches(&events[..100], 10));
+    let rules = rules(&[both, other]);
+    let mut changed = engine(&rules);
+    let outcome = folder.read(&mut changed, known_until);
+    assert_eq!((outcome.kept, outcome.rebuilding.len()), (vec!["1:account".to_owned()], 1));
+    check_rest(changed, &rules, &events, known_until, 7).expect("the results are the same");
+}
