@@ -153,6 +153,8 @@ pub struct LaneState {
     pub end: u64,
     /// Rows that a limit kept out.
     pub dropped_rows: u64,
+    /// Every slot, in use or free, is below this.
+    pub n_slots: usize,
     /// Slots of the keys.
     pub slots: Vec<u32>,
     /// Their parts, the NULL bit set last: so many words for each slot as the key has columns and one.
@@ -181,6 +183,9 @@ impl LaneRestore {
     pub fn new(spec: &LaneSpec, limits: LaneLimits, state: LaneState) -> Result<Self, Damage> {
         let newest_slot = state.slots.iter().max();
         let n_slots = newest_slot.map_or(0, |slot| *slot as usize + 1);
+        if n_slots > state.n_slots {
+            return Err("a key has a slot that was never given");
+        }
         if state.head > state.end || state.end - state.head > u64::from(u32::MAX) {
             return Err("the log ends before it begins");
         }
@@ -363,6 +368,7 @@ mod tests {
         assert!(refused(|state, _| state.end += 1));
         assert!(refused(|state, _| state.time = 0));
         assert!(refused(|state, _| state.slots[0] = 1));
+        assert!(refused(|state, _| state.slots[2] = 3));
         assert!(refused(|state, _| state.slots.clear()));
         assert!(refused(|state, _| state.key_parts.clear()));
         assert!(refused(|state, _| state.floats.clear()));

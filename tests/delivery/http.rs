@@ -41,9 +41,9 @@ fn a_webhook_is_what_the_specification_says_and_its_signature_verifies() {
     assert_eq!(body["timestamp"], "1970-01-01T00:00:07.000001Z");
     let native: serde_json::Value = serde_json::from_slice(&alert((7, 1)).to_json()).unwrap();
     assert_eq!(body["data"], native);
+    until("an empty outbox", || rig.outbox.stats().entries == 0);
     assert_eq!((rig.outcome("soc", "delivered"), rig.outcome("soc", "failed")), (1, 1));
     assert_eq!(rig.metrics.delivery.retries.with_label_values(&["soc"]).get(), 1);
-    until("an empty outbox", || rig.outbox.stats().entries == 0);
 }
 
 #[test]

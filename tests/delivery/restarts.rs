@@ -52,6 +52,26 @@ fn a_standby_delivers_nothing_and_after_a_take_over_what_is_left() {
 }
 
 #[test]
+fn a_standby_knows_what_to_repeat_after_a_take_over() {
+    let receiver = Receiver::start(|_, _| status(200));
+    let mut rig = Rig::new();
+    rig.set_active(false);
+    rig.start(&destinations(&format!(
+        "[[destination]]\nname = 'manager'\ntype = 'alertmanager'\nurl = 'http://{}'\n\
+         resend_every = '1 second'\nallow_private = true\nrules = ['cred*']\n",
+        receiver.address
+    )));
+    rig.append([(1, 1), (2, 1)]);
+    rig.outbox.drop_before(10_000_000);
+    until("both are gone", || rig.outbox.stats().entries == 0);
+    assert!(receiver.arrived().is_empty());
+    rig.set_active(true);
+    until("a repetition", || !receiver.arrived().is_empty());
+    let repeated = receiver.arrived()[0].json();
+    assert_eq!(repeated.as_array().unwrap().len(), 2, "{repeated}");
+}
+
+#[test]
 fn an_instance_that_is_no_longer_active_stops_to_deliver() {
     let receiver = Receiver::start(|_, _| status(500));
     let mut rig = Rig::new();
