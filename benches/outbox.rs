@@ -57,8 +57,12 @@ fn alert(number: u64) -> Alert {
 }
 
 fn open(folder: &Path) -> Outbox {
-    let limits =
-        OutboxLimits { bytes_max: 8 << 30, when_full: WhenFull::Block, stop: Arc::default() };
+    let limits = OutboxLimits {
+        bytes_max: 8 << 30,
+        when_full: WhenFull::Block,
+        stop: Arc::default(),
+        alive: Arc::default(),
+    };
     Outbox::open(folder, &limits).expect("a temporary folder")
 }
 

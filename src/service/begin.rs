@@ -47,7 +47,7 @@ impl Beginning {
                     None => Start::Positions(positions),
                     Some(time) => {
                         not_before = manifest.watermark;
-                        Start::Since(time, positions)
+                        Start::Since(time.saturating_sub(slack(service)), positions)
                     }
                 };
                 restored = Some(stages);
@@ -62,6 +62,12 @@ impl Beginning {
         source.warn_of_short_retention(reach(alerting));
         Ok(Self { source, origins, restored, not_before })
     }
+}
+
+/// How far the time at which a broker took an event in may be from the event's own.
+fn slack(service: &Service) -> TimeMicros {
+    let order = &service.config.order;
+    crate::config::micros(order.lateness) + crate::config::micros(order.clock_skew)
 }
 
 /// How far back windows look, lateness not counted.
@@ -145,9 +151,8 @@ fn start_without_manifest(
         options.start = Start::Positions(progress.offsets);
         return Ok(None);
     };
-    let order = &service.config.order;
-    let slack = crate::config::micros(order.lateness) + crate::config::micros(order.clock_skew);
-    let since = delivered_until.saturating_sub(alerting.reach_micros()).saturating_sub(slack);
+    let since =
+        delivered_until.saturating_sub(alerting.reach_micros()).saturating_sub(slack(service));
     info!(
         since = crate::alert::rfc3339(since),
         delivered_until = crate::alert::rfc3339(delivered_until),

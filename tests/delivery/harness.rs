@@ -276,8 +276,12 @@ impl Rig {
 }
 
 pub(crate) fn open(folder: &Path) -> Outbox {
-    let limits =
-        OutboxLimits { bytes_max: 1 << 30, when_full: WhenFull::Block, stop: Arc::default() };
+    let limits = OutboxLimits {
+        bytes_max: 1 << 30,
+        when_full: WhenFull::Block,
+        stop: Arc::default(),
+        alive: Arc::default(),
+    };
     Outbox::open(folder, &limits).unwrap()
 }
 

@@ -52,8 +52,7 @@ fn feed(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let lines: Vec<&str> = log.lines().collect();
         for piece in lines.chunks(LINES_AT_ONCE) {
-            let mut records: Vec<_> =
-                piece.iter().map(|line| (0, Some(line.as_bytes()))).collect();
+            let mut records: Vec<_> = piece.iter().map(|line| (0, Some(line.as_bytes()))).collect();
             records.push((0, Some(&b"no event"[..])));
             broker::produce(&topic, records);
             if !stop.load(Ordering::Relaxed) {

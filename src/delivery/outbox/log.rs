@@ -12,6 +12,7 @@ use super::segment::{self, Segment};
 use super::state::{Known, State};
 use crate::config::WhenFull;
 use crate::event::TimeMicros;
+use crate::store::failpoint;
 use crate::{Error, Result};
 
 /// Beyond so many times its limit, not even what may come again is kept.
@@ -122,6 +123,7 @@ impl Shared {
         let Some(last) = state.segments.back_mut() else { return Ok(()) };
         // What a failed write leaves behind the end is written over by the next one.
         last.file.write_all_at(&bytes, last.n_bytes).map_err(disk)?;
+        failpoint("outbox.appended").map_err(disk)?;
         last.n_bytes += bytes.len() as u64;
         last.end = first + batch.len() as u64;
         state.next = last.end;
@@ -157,6 +159,7 @@ impl Shared {
         let synced = dirty.iter().try_for_each(|segment| segment.file.sync_data()).and_then(|()| {
             if folder_is_dirty { std::fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
         });
+        let synced = synced.and_then(|()| failpoint("outbox.synced"));
         let mut state = lock();
         if let Err(error) = synced {
             state.folder_is_dirty |= folder_is_dirty;

@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct OutboxLimits {
     pub when_full: WhenFull,
     /// Ends the waiting for room.
     pub stop: Arc<AtomicBool>,
+    /// Grows while it waits: whoever waits for room is held back, and does not hang.
+    pub alive: Arc<AtomicU64>,
 }
 
 /// Numbers about the outbox.
@@ -142,7 +144,7 @@ impl Outbox {
                     self.0.appended.send_replace(state.next);
                     break;
                 }
-                Err(reason) => waiting.go_on(&reason, &self.0.limits.stop)?,
+                Err(reason) => waiting.go_on(&reason, &self.0.limits)?,
             }
             let woken = self.0.room.wait_timeout(state, LOOK_EVERY);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -328,12 +330,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn go_on(&mut self, reason: &str, stop: &AtomicBool) -> Result<()> {
+    fn go_on(&mut self, reason: &str, limits: &OutboxLimits) -> Result<()> {
+        limits.alive.fetch_add(1, Ordering::Relaxed);
         if self.said_at.is_none_or(|said| said.elapsed() >= REMINDER) {
             self.said_at = Some(Instant::now());
             tracing::warn!("alerts wait: {reason}");
         }
-        if stop.load(Ordering::Relaxed) {
+        if limits.stop.load(Ordering::Relaxed) {
             return Err(Error::unavailable("alerts found last are not in the outbox")
                 .detail(reason.to_owned())
                 .hint("their offsets are not committed: a restart makes the same alerts again"));

@@ -9,7 +9,7 @@ use super::*;
 use crate::delivery::tests::alert;
 
 fn limits(bytes_max: u64, when_full: WhenFull) -> OutboxLimits {
-    OutboxLimits { bytes_max, when_full, stop: Arc::default() }
+    OutboxLimits { bytes_max, when_full, stop: Arc::default(), alive: Arc::default() }
 }
 
 fn open(folder: &Path) -> Outbox {
