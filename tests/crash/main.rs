@@ -11,15 +11,17 @@ mod receiver;
 #[allow(unreachable_pub, missing_docs, dead_code)]
 #[path = "../support/run.rs"]
 mod run;
+#[allow(unreachable_pub, missing_docs, dead_code)]
+#[path = "../support/truth.rs"]
+mod truth;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use receiver::{Receiver, Revisions};
+use receiver::Receiver;
 use run::{Run, nightlatch};
-use serde_json::Value;
+use truth::{Told, alerts, assert_same, newest, told, without_places};
 
 const PARTITIONS: usize = 4;
 /// Where a crash is asked for, beside the random moments; see `src/store/failpoint.rs`.
@@ -38,42 +40,15 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// The newest revision of each alert, without where its evidence points.
-type Final = BTreeMap<String, (u64, Value)>;
-
-fn newest(alerts: impl Iterator<Item = Value>) -> Final {
-    let mut newest = Final::new();
-    for alert in alerts {
-        let revision = alert["revision"].as_u64().unwrap();
-        let id = alert["id"].as_str().unwrap().to_owned();
-        let known = newest.get(&id).map_or(0, |(revision, _)| *revision);
-        if revision > known {
-            newest.insert(id, (revision, without_places(alert)));
-        }
-    }
-    newest
-}
-
-fn without_places(mut alert: Value) -> Value {
-    for event in alert["evidence"].as_array_mut().unwrap() {
-        let event = event.as_object_mut().unwrap();
-        for key in ["file", "line", "topic", "partition", "offset"] {
-            event.remove(key);
-        }
-    }
-    alert
-}
-
 /// A simulated log, and what one uninterrupted replay of it finds.
-fn log_and_truth(folder: &Path, n_events: u64) -> (String, Final) {
+fn log_and_truth(folder: &Path, n_events: u64) -> (String, Told) {
     let log = folder.join("log.jsonl");
     let n_events = n_events.to_string();
     let simulate = ["simulate", "--seed", "11", "--events", &n_events, "-o"];
     assert!(nightlatch().args(simulate).arg(&log).status().unwrap().success());
     let replay = nightlatch().args(["replay", "--json", "--quiet"]).arg(&log).output().unwrap();
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
-    let text = String::from_utf8(replay.stdout).unwrap();
-    let expected = newest(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+    let expected = newest(&told(alerts(&replay.stdout)));
     assert!(expected.len() >= 50, "the log holds few alerts: {}", expected.len());
     (std::fs::read_to_string(log).unwrap(), expected)
 }
@@ -122,25 +97,6 @@ impl Moments {
     }
 }
 
-fn compare(found: &Final, expected: &Final, what: &str) {
-    let lost: Vec<_> = expected.keys().filter(|id| !found.contains_key(*id)).collect();
-    let extra: Vec<_> = found.keys().filter(|id| !expected.contains_key(*id)).collect();
-    assert!(lost.is_empty() && extra.is_empty(), "{what}: lost {lost:?}, extra {extra:?}");
-    for (id, expected) in expected {
-        assert_eq!(&found[id], expected, "{what}: alert {id} differs");
-    }
-}
-
-/// Every copy of a revision says the same, but for where its evidence points.
-fn assert_copies_agree(got: &Revisions) {
-    for ((id, revision), copies) in got {
-        let first = without_places(copies[0].clone());
-        for copy in &copies[1..] {
-            assert_eq!(without_places(copy.clone()), first, "{id}/{revision} came in two versions");
-        }
-    }
-}
-
 #[test]
 fn killed_fifty_times_it_delivers_what_one_replay_finds() {
     let n_events = setting("NIGHTLATCH_CRASH_EVENTS", 1_000_000);
@@ -172,26 +128,20 @@ fn killed_fifty_times_it_delivers_what_one_replay_finds() {
         run.crash();
     }
     let mut run = Run::start(&config);
-    let all = |receiver: &Receiver| {
-        newest(receiver.got().into_values().map(|copies| copies[0].clone())).len() >= expected.len()
+    let found = |receiver: &Receiver| {
+        newest(&told(receiver.in_order().into_iter().map(without_places)))
     };
-    run.within(Duration::from_secs(600), "every alert", |_| all(&receiver));
+    run.within(Duration::from_secs(600), "every alert", |_| found(&receiver).len() >= expected.len());
     run.until("a lag of 0", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));
     run.until("an empty outbox", |run| run.metric("nightlatch_outbox_entries") == Some(0.0));
     // The last revisions come when all inputs have long been idle.
-    let same = |receiver: &Receiver| {
-        newest(receiver.got().into_values().map(|copies| copies[0].clone())) == expected
-    };
     let started = std::time::Instant::now();
-    while !same(&receiver) && started.elapsed() < Duration::from_secs(30) {
+    while found(&receiver) != expected && started.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
 
-    let got = receiver.got();
-    assert_copies_agree(&got);
-    compare(&newest(got.into_values().map(|copies| copies[0].clone())), &expected, "webhook");
-    let file = std::fs::read_to_string(folder.path().join("alerts.jsonl")).unwrap();
-    let written = file.lines().map(|line| serde_json::from_str(line).unwrap());
-    compare(&newest(written), &expected, "file");
+    assert_same(&found(&receiver), &expected, "webhook");
+    let file = std::fs::read(folder.path().join("alerts.jsonl")).unwrap();
+    assert_same(&newest(&told(alerts(&file))), &expected, "file");
 }

@@ -1,114 +1,15 @@
 //! `nightlatch run` as a user starts it: the program, a configuration file, a broker.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::broker::{self, OwnBroker};
+use crate::program::{Run, nightlatch};
+use crate::truth::alerts;
 
-const TIMEOUT: Duration = Duration::from_secs(90);
 const PARTITIONS: usize = 4;
-
-fn nightlatch() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_nightlatch"))
-}
-
-/// A running program, its log, and the address that it serves.
-struct Run {
-    child: Child,
-    log: Arc<Mutex<String>>,
-}
-
-impl Run {
-    fn start(config: &Path) -> Self {
-        let mut child = nightlatch()
-            .args(["run", "--config"])
-            .arg(config)
-            .current_dir(config.parent().unwrap())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new(Mutex::new(String::new()));
-        let kept = log.clone();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let mut log = kept.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self { child, log }
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// Waits until the condition holds; the program must live on meanwhile.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let started = Instant::now();
-        while !holds(self) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the program ended with {ended:?}\n{}", self.log());
-            assert!(started.elapsed() < TIMEOUT, "{what} did not come about\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Status and body of a page; `None` while nobody listens.
-    fn get(&self, path: &str) -> Option<(u16, String)> {
-        let log = self.log();
-        let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
-        let mut stream = TcpStream::connect(address).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
-    }
-
-    /// The sum of a metric's series.
-    fn metric(&self, name: &str) -> Option<f64> {
-        let (_, text) = self.get("/metrics")?;
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-        });
-        Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    }
-
-    /// Stops the process where it is, or lets it go on.
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-
-    /// Asks it to stop, as a service manager does, and gives the exit code.
-    fn terminate(&mut self) -> Option<i32> {
-        self.signal("-TERM");
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < TIMEOUT, "it does not stop\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Writes a configuration, with what every test needs and what this one adds to `[kafka]` and below.
 fn configuration(folder: &Path, brokers: &str, topic: &str, rest: &str) -> PathBuf {
@@ -137,26 +38,6 @@ fn replay(lines: &[String], folder: &Path) -> Vec<Value> {
     let output = nightlatch().args(["replay", "--json", "--quiet"]).arg(&log).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     alerts(&output.stdout)
-}
-
-/// Alerts of JSON Lines, without where the evidence points.
-fn alerts(bytes: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(bytes).unwrap();
-    // A line that is not whole yet is left for the next look.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| without_places(serde_json::from_str(line).unwrap())).collect()
-}
-
-fn without_places(mut alert: Value) -> Value {
-    for event in alert["evidence"].as_array_mut().unwrap() {
-        let event = event.as_object_mut().unwrap();
-        let known = event.len();
-        for key in ["file", "line", "topic", "partition", "offset"] {
-            event.remove(key);
-        }
-        assert!(event.len() < known, "evidence without a place");
-    }
-    alert
 }
 
 #[test]
@@ -320,9 +201,9 @@ fn an_instance_that_is_frozen_loses_the_lease_and_stands_by_when_it_wakes() {
     let mut second = start(folders[1].path());
     second.until("a connection", |run| run.metric("nightlatch_kafka_connected") == Some(1.0));
     assert_eq!(second.metric("nightlatch_active"), Some(0.0));
-    first.signal("-STOP");
+    first.signal("STOP");
     second.until("the take-over", |run| run.metric("nightlatch_active") == Some(1.0));
-    first.signal("-CONT");
+    first.signal("CONT");
     first.until("the loss of the lease", |run| run.log().contains("the lease is lost"));
     assert_eq!(first.metric("nightlatch_active"), Some(0.0));
     assert_eq!(second.metric("nightlatch_active"), Some(1.0));

@@ -265,9 +265,18 @@ pub fn produce_at<'a>(
 
 /// As [`produce`], each with the broker's time of the record in milliseconds.
 pub fn produce_timed<'a>(topic: &str, values: impl IntoIterator<Item = (i32, &'a [u8], i64)>) {
+    produce_timed_at(address(), topic, values);
+}
+
+/// As [`produce_timed`], at some broker.
+pub fn produce_timed_at<'a>(
+    address: &str,
+    topic: &str,
+    values: impl IntoIterator<Item = (i32, &'a [u8], i64)>,
+) {
     let values =
         values.into_iter().map(|(partition, value, at)| (partition, Some(value), Some(at)));
-    send(address(), topic, values);
+    send(address, topic, values);
 }
 
 /// Every record has a header, as those of other programs have.
@@ -336,6 +345,27 @@ pub fn read_all(topic: &str) -> Vec<Read> {
 fn header(header: rdkafka::message::Header<'_, &[u8]>) -> (String, String) {
     let value = header.value.map(String::from_utf8_lossy).unwrap_or_default();
     (header.key.to_owned(), value.into_owned())
+}
+
+/// What a group has committed: partition, offset, and the text beside it.
+pub fn committed(
+    address: &str,
+    group: &str,
+    topic: &str,
+    partitions: i32,
+) -> Vec<(i32, Option<i64>, String)> {
+    let consumer: BaseConsumer = client_of(address).set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    (0..partitions).for_each(|partition| {
+        list.add_partition(topic, partition);
+    });
+    let list = consumer.committed_offsets(list, TIMEOUT).unwrap();
+    let elements = list.elements();
+    let offset = |offset: Offset| match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    elements.iter().map(|e| (e.partition(), offset(e.offset()), e.metadata().to_owned())).collect()
 }
 
 /// How many partitions a topic has now.

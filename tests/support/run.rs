@@ -25,11 +25,12 @@ impl Run {
         Self::start_with(config, &[])
     }
 
-    /// Starts it with environment variables of its own.
+    /// Starts it with environment variables of its own, in the folder of the configuration.
     pub fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = nightlatch()
             .args(["run", "--config"])
             .arg(config)
+            .current_dir(config.parent().unwrap())
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -95,8 +96,8 @@ impl Run {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let signal = format!("-{name}");
-        Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap();
+        let (signal, id) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([&signal, &id]).status().unwrap().success());
     }
 
     /// Asks it to stop, as a service manager does, and gives the exit code.
