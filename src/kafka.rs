@@ -131,7 +131,7 @@ impl Cluster {
                 *reason = heard;
             }
             if started.elapsed() >= self.patience || stop.load(Ordering::Relaxed) {
-                return Err(self.unavailable(&missing));
+                return Err(self.unavailable(&missing, started.elapsed()));
             }
             let text = missing.to_string();
             if said.as_ref() != Some(&text) {
@@ -143,21 +143,21 @@ impl Cluster {
         }
     }
 
-    fn unavailable(&self, missing: &Missing) -> Error {
+    fn unavailable(&self, missing: &Missing, waited: Duration) -> Error {
         let brokers = &self.brokers;
-        let patience = humantime::format_duration(self.patience);
+        let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
         match missing {
             Missing::Brokers(reason) => {
                 let fault = self.security.certificate_fault(brokers, reason);
                 let reason = fault.map_or(reason.clone(), |fault| format!("{reason}: {fault}"));
                 Error::unavailable(format!("no Kafka broker answers at {brokers}"))
                     .at("kafka.brokers")
-                    .detail(format!("waited {patience}; the last attempt said: {reason}"))
+                    .detail(format!("waited {waited}; the last attempt said: {reason}"))
                     .hint(way_out(&reason))
             }
             Missing::Topic(name, reason) => {
                 Error::unavailable(format!("the Kafka cluster at {brokers} has no topic `{name}`"))
-                    .detail(format!("waited {patience}; the broker said: {reason}"))
+                    .detail(format!("waited {waited}; the broker said: {reason}"))
                     .hint("create the topic, correct its name, or give this user access to it")
             }
         }

@@ -81,14 +81,18 @@ struct Service {
 /// # Errors
 /// When a part cannot start, or when the pipeline cannot go on.
 pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
-    match run(settings, config, stop) {
-        // Whatever waited for a broker says that it had none.
-        Err(_) if stop.was_asked() => Ok(()),
-        ran => ran,
+    match work(settings, config, stop) {
+        // What could not be finished is on the disk, or comes again.
+        Err(failure) if stop.was_asked() => {
+            failure.0.iter().for_each(|error| error!("{error}"));
+        }
+        worked => worked?,
     }
+    info!("stopped");
+    Ok(())
 }
 
-fn run(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
+fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
     let (engine, present) = first_rules(settings, &config)?;
     let silences = setup::silences(&config)?;
     let metrics = Arc::new(Metrics::new()?);
@@ -127,7 +131,6 @@ fn run(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> 
     drop(membership);
     // A panic of it was told when it happened.
     let _ = supervisor.join();
-    info!("stopped");
     Ok(ran?)
 }
 
@@ -158,18 +161,10 @@ impl Service {
                 Some(opened) => opened,
                 None => StateFolder::open(&self.config.state.folder)?,
             };
-            let ran = self.run_pipeline(folder, &loaded, engine);
-            if self.stop.was_asked() {
-                // What could not be finished is on the disk, or comes again.
-                return ran.or_else(|error| {
-                    error!("{error}");
-                    Ok(())
-                });
-            }
-            ran?;
+            self.run_pipeline(folder, &loaded, engine)?;
             match self.orders.take_next() {
-                Some(next) => engine = next,
-                None => return Ok(()),
+                Some(next) if !self.stop.was_asked() => engine = next,
+                _ => return Ok(()),
             }
         }
     }

@@ -52,15 +52,16 @@ fn from_environment() -> Vec<Point> {
 }
 
 fn pass(points: &[Point], name: &str) -> io::Result<()> {
-    for point in points.iter().filter(|point| point.name == name) {
-        if point.passes.fetch_add(1, Ordering::Relaxed) + 1 == point.nth {
-            match point.action {
-                Action::Abort => std::process::abort(),
-                Action::DiskFull => return Err(io::Error::from_raw_os_error(ENOSPC)),
-            }
-        }
+    // Every point of that name counts the pass, whatever happens at it.
+    let due = points.iter().filter(|point| point.name == name).fold(None, |due, point| {
+        let is_due = point.passes.fetch_add(1, Ordering::Relaxed) + 1 == point.nth;
+        if is_due { Some(point.action) } else { due }
+    });
+    match due {
+        Some(Action::Abort) => std::process::abort(),
+        Some(Action::DiskFull) => Err(io::Error::from_raw_os_error(ENOSPC)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What cannot be read is told and left out: a test that misspells a point must not pass silently.
@@ -101,5 +102,8 @@ mod tests {
         let error = pass(&points, "a.b").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(pass(&points, "a.b").is_ok());
+        let points = parse("a=2:disk_full,a=3:disk_full");
+        let outcomes: Vec<bool> = (0..4).map(|_| pass(&points, "a").is_ok()).collect();
+        assert_eq!(outcomes, [true, false, false, true]);
     }
 }

@@ -128,10 +128,11 @@ fn killed_fifty_times_it_delivers_what_one_replay_finds() {
         run.crash();
     }
     let mut run = Run::start(&config);
-    let found = |receiver: &Receiver| {
-        newest(&told(receiver.in_order().into_iter().map(without_places)))
-    };
-    run.within(Duration::from_secs(600), "every alert", |_| found(&receiver).len() >= expected.len());
+    let found =
+        |receiver: &Receiver| newest(&told(receiver.in_order().into_iter().map(without_places)));
+    run.within(Duration::from_secs(600), "every alert", |_| {
+        found(&receiver).len() >= expected.len()
+    });
     run.until("a lag of 0", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));
     run.until("an empty outbox", |run| run.metric("nightlatch_outbox_entries") == Some(0.0));
     // The last revisions come when all inputs have long been idle.

@@ -50,7 +50,8 @@ fn after_a_crash_on_a_full_disk_the_last_good_checkpoint_counts() {
     let expected = expected(&all, &stage.rules());
     let receiver = Receiver::start();
     let config = stage.config("one", &receiver);
-    let full: Vec<String> = (3..400).map(|nth| format!("manifest.written={nth}:disk_full")).collect();
+    let full: Vec<String> =
+        (3..400).map(|nth| format!("manifest.written={nth}:disk_full")).collect();
     let mut run = Run::start_with(&config.path, &[("NIGHTLATCH_FAILPOINTS", &full.join(","))]);
     let feeder = stage.send_slowly(&all, Duration::from_secs(6));
     run.until("the failure", |run| run.metric("nightlatch_checkpoint_failed") == Some(1.0));

@@ -252,7 +252,8 @@ fn a_reference_table_that_changes() {
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
     let mut found = got(&[&receiver]);
     // One episode may have been open then.
-    let is_open = |a: &Value| seconds(a, "started_at") < since && seconds(a, "updated_at") + 10.0 >= since;
+    let is_open =
+        |a: &Value| seconds(a, "started_at") < since && seconds(a, "updated_at") + 10.0 >= since;
     found.retain(|key, alert| wanted.contains_key(key) || !is_open(alert));
     assert_same(&found, &wanted, "the receiver");
     assert!(got(&[&receiver]).values().all(|alert| alert["entity"] != old

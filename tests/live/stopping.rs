@@ -1,6 +1,5 @@
 //! Every way to stop.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::broker::OwnBroker;
@@ -127,19 +126,4 @@ fn a_broker_that_is_away_does_not_hold_a_stop_up() {
     let asked_at = Instant::now();
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
     assert!(asked_at.elapsed() < Duration::from_secs(25), "{:?}", asked_at.elapsed());
-}
-
-#[test]
-fn a_stop_while_it_still_waits_for_a_broker() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stage = Stage::new();
-    let receiver = Receiver::start();
-    let mut config = stage.config("one", &receiver);
-    config.set("kafka/brokers", silent.local_addr().unwrap().to_string());
-    let mut run = config.start();
-    run.until("its pages", |run| run.address().is_some());
-    let asked_at = Instant::now();
-    let code = run.terminate();
-    assert!(asked_at.elapsed() < Duration::from_secs(5), "{:?}", asked_at.elapsed());
-    assert_eq!(code, Some(0), "{}", run.log());
 }
