@@ -1,7 +1,7 @@
 # Builds the release binary, and puts it alone on a small Debian.
 FROM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ make \
+    && apt-get install --yes --no-install-recommends g++ libssl-dev make pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -11,8 +11,14 @@ FROM debian:12.12-slim
 LABEL org.opencontainers.image.title="Nightlatch" \
       org.opencontainers.image.description="Streaming detector of account takeover: SQL rules over sliding event-time windows" \
       org.opencontainers.image.licenses="Apache-2.0"
+# TLS to brokers and receivers is the system's OpenSSL, with the system's authorities.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates libssl3 \
+    && rm -rf /var/lib/apt/lists/*
+# The home holds the state folder: mount a volume there. A new volume takes over its owner and mode.
 RUN groupadd --system --gid 64100 nightlatch \
-    && useradd --system --uid 64100 --gid 64100 --home-dir /var/lib/nightlatch --create-home nightlatch
+    && useradd --system --uid 64100 --gid 64100 --home-dir /var/lib/nightlatch --create-home nightlatch \
+    && chmod 700 /var/lib/nightlatch
 COPY --from=build /src/target/release/nightlatch /usr/local/bin/nightlatch
 COPY LICENSE /usr/share/doc/nightlatch/LICENSE
 USER 64100:64100

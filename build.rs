@@ -11,8 +11,8 @@ fn main() -> io::Result<()> {
     let mut rules = files_below(&queries, "sql");
     rules.retain(|path| path.parent() == Some(queries.as_path()));
     let tests = files_below(&queries.join("tests"), "jsonl");
-    let code = list("EMBEDDED_RULES", &queries, &rules)
-        + &list("EMBEDDED_TESTS", &queries.join("tests"), &tests);
+    let code = list("EMBEDDED_RULES", "queries", &queries, &rules)
+        + &list("EMBEDDED_TESTS", "queries/tests", &queries.join("tests"), &tests);
     let target = PathBuf::from(env::var("OUT_DIR").map_err(unset)?);
     fs::write(target.join("embedded_pack.rs"), code)
 }
@@ -32,12 +32,17 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-fn list(name: &str, base: &Path, files: &[PathBuf]) -> String {
+/// The files as Rust. Where the checkout lies is left to the compiler: a target folder may be used by
+/// several, and this script does not run again for each.
+fn list(name: &str, folder: &str, base: &Path, files: &[PathBuf]) -> String {
     let lines: Vec<String> = files
         .iter()
         .map(|file| {
             let below = file.strip_prefix(base).unwrap_or(file).display().to_string();
-            format!("    ({below:?}, include_str!({file:?})),\n")
+            let path = format!("/{folder}/{below}");
+            format!(
+                "    ({below:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),\n"
+            )
         })
         .collect();
     format!("const {name}: &[(&str, &str)] = &[\n{}];\n", lines.concat())

@@ -20,6 +20,7 @@ mod supervisor;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
@@ -48,6 +49,9 @@ pub(crate) struct Settings {
     pub(crate) rules: Option<PathBuf>,
 }
 
+/// How often the group is told how far alerts are delivered: a take-over repeats so much.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// The dispatcher, until the service ends; a reload changes it from another thread.
 type SharedDispatcher = Arc<Mutex<Option<Dispatcher>>>;
 
@@ -67,6 +71,9 @@ struct Service {
     alive: Arc<AtomicU64>,
     /// The newest offsets that were asked to be committed.
     committed: Arc<Mutex<Offsets>>,
+    dispatcher: SharedDispatcher,
+    /// When the group was last told how far alerts are delivered.
+    told_at: Mutex<Instant>,
 }
 
 /// Works until a stop is asked for.
@@ -95,9 +102,10 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     info!(address = %server.address(), "metrics and health");
     // The lock comes first: whatever lies in the folder belongs to one process.
     let (folder, loaded) = StateFolder::open(&config.state.folder)?;
-    let outbox = Outbox::open(&setup::outbox_folder(&config), &sources::limits(&config, stop))?;
-    let options = sources::options(&config)?;
     let alive = Arc::new(AtomicU64::new(0));
+    let outbox =
+        Outbox::open(&setup::outbox_folder(&config), &sources::limits(&config, stop, &alive))?;
+    let options = sources::options(&config)?;
     let membership = Membership::join(&options, metrics.kafka.clone(), alive.clone(), &stop.flag)?;
     let lease = membership.lease();
     let dispatcher = sources::dispatcher(&config, &outbox, &lease, &metrics, silences)?;
@@ -112,11 +120,13 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
         lease,
         alive,
         committed: Arc::default(),
+        dispatcher,
+        told_at: Mutex::new(Instant::now()),
     };
-    let supervisor = service.supervise(settings.clone(), present, dispatcher.clone())?;
+    let supervisor = service.supervise(settings.clone(), present)?;
     let ran = service.run((folder, loaded), engine);
     service.health.set_ready(false);
-    service.drain(&dispatcher);
+    service.drain();
     service.orders.end();
     drop(membership);
     // A panic of it was told when it happened.
@@ -198,10 +208,33 @@ impl Service {
     fn tend(&self, is_reading: bool) {
         self.health.set_ready(is_reading && !self.stop.was_asked());
         self.alive.fetch_add(1, Ordering::Relaxed);
-        if !self.lease.is_active()
-            && let Some(delivered_until) = self.lease.delivered_until()
-        {
-            self.outbox.drop_before(delivered_until);
+        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.elapsed() >= TELL_EVERY {
+            *told_at = Instant::now();
+            self.tell_progress();
+            self.look_for_readers();
+        }
+    }
+
+    /// The active instance says how far its alerts are delivered, and a standby forgets those.
+    fn tell_progress(&self) {
+        match self.lease.generation() {
+            Some(generation) => {
+                self.lease.commit(generation, Vec::new(), self.outbox.delivered_until());
+            }
+            None => {
+                let delivered_until = self.lease.delivered_until();
+                delivered_until.iter().for_each(|time| self.outbox.drop_before(*time));
+            }
+        }
+    }
+
+    /// Standard output that nobody reads any more is the end, as for any program in a pipe.
+    fn look_for_readers(&self) {
+        let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if dispatcher.as_ref().is_some_and(Dispatcher::reader_gone) {
+            info!("nobody reads standard output any more");
+            self.orders.stop_pipeline.store(true, Ordering::Relaxed);
         }
     }
 
@@ -224,9 +257,9 @@ impl Service {
     }
 
     /// Delivers what can be delivered soon, and says how far that went.
-    fn drain(&self, dispatcher: &SharedDispatcher) {
+    fn drain(&self) {
         // Out of the lock: a reload may wait for it.
-        let dispatcher = dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(dispatcher) = dispatcher {
             dispatcher.stop();
         }
@@ -241,10 +274,10 @@ impl Service {
         &self,
         settings: Settings,
         mut present: Present,
-        dispatcher: SharedDispatcher,
     ) -> Result<std::thread::JoinHandle<()>> {
         let (stop, orders) = (self.stop.clone(), self.orders.clone());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let dispatcher = self.dispatcher.clone();
         let stop_within = self.config.state.stop_within;
         let supervisor = move || {
             let on_stop = || health.set_ready(false);

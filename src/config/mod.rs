@@ -6,6 +6,8 @@
 mod check;
 mod defaults;
 mod destination;
+#[cfg(test)]
+mod destination_tests;
 mod kafka;
 mod load;
 mod parts;

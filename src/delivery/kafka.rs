@@ -180,11 +180,10 @@ impl Topic {
     /// Returns once each record is confirmed by a broker, or failed for good.
     fn settle(&self) -> Result<Vec<Failed>> {
         let mut waiting = Waiting::new(self);
-        while self.producer.in_flight_count() > 0 {
-            // Flushing sends at once what else would wait for company.
-            if self.producer.flush(SERVE).is_err() {
-                waiting.go_on()?;
-            }
+        // Flushing sends at once what else would wait for company. It is done when every record is
+        // reported; the client's own count of what is in flight holds other events as well.
+        while self.producer.flush(SERVE).is_err() {
+            waiting.go_on()?;
         }
         Ok(std::mem::take(&mut *self.producer.context().failed()))
     }

@@ -1,7 +1,8 @@
 //! Silences: what is not to be told for a while, by whom, and why.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use prometheus::IntCounterVec;
@@ -19,6 +20,8 @@ use crate::{Error, Result};
 /// What silences hid, beside the outbox; older lines go first.
 const HIDDEN_BYTES_MAX: u64 = 32 << 20;
 const HIDDEN: &str = "silenced.jsonl";
+/// So many hidden revisions are known to be kept.
+const KEPT_MAX: usize = 100_000;
 
 /// One `[[silence]]`. All its matchers must fit.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -156,14 +159,14 @@ pub(crate) struct Silencer {
 struct State {
     silences: Silences,
     hidden: Journal,
-    /// Entries before it have been asked about by some destination.
-    asked_until: u64,
+    /// Entries that were kept, the newest ones: each destination asks, and one line is enough.
+    kept: BTreeSet<u64>,
 }
 
 impl Silencer {
     pub(crate) fn new(outbox: &Path, silenced: IntCounterVec) -> Self {
         let hidden = Journal::new(outbox.join(HIDDEN), HIDDEN_BYTES_MAX);
-        let state = State { silences: Silences::default(), hidden, asked_until: 0 };
+        let state = State { silences: Silences::default(), hidden, kept: BTreeSet::new() };
         Self { state: Mutex::new(state), silenced }
     }
 
@@ -172,24 +175,33 @@ impl Silencer {
         for silence in &silences.silence {
             self.silenced.with_label_values(&[silence.id.as_str()]);
         }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).silences = silences;
+        self.state().silences = silences;
     }
 
-    /// Whether a silence hides the entry.
+    /// Whether a silence hides the entry; what it hides is counted and kept.
     pub(crate) fn hides(&self, entry: &Entry, alert: &AlertRecord, now: DateTime<Utc>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = entry.sequence >= state.asked_until;
-        state.asked_until = state.asked_until.max(entry.sequence + 1);
+        let mut state = self.state();
         let Some(id) = state.silences.hiding(alert, now).map(|silence| silence.id.clone()) else {
             return false;
         };
-        // Each destination asks; what is hidden is one revision all the same.
-        if is_first {
+        if state.kept.insert(entry.sequence) {
+            if state.kept.len() > KEPT_MAX {
+                state.kept.pop_first();
+            }
             self.silenced.with_label_values(&[id.as_str()]).inc();
             let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             state.hidden.append(&json!({ "silence": id, "at": at, "alert": alert }));
         }
         true
+    }
+
+    /// Whether a silence hides such an alert.
+    pub(crate) fn would_hide(&self, alert: &AlertRecord, now: DateTime<Utc>) -> bool {
+        self.state().silences.hiding(alert, now).is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

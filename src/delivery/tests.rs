@@ -201,7 +201,8 @@ fn a_full_disk_is_an_error_with_a_place() {
     assert!(!lines.reader_gone());
 }
 
-fn item(id: &str, revision: u64) -> batch::Item {
+/// On its way.
+pub(super) fn item(id: &str, revision: u64) -> batch::Item {
     let alert = alert(id, revision);
     let entry = outbox::Entry {
         sequence: revision,

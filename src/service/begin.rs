@@ -40,27 +40,34 @@ impl Beginning {
         let (mut restored, mut not_before) = (None, None);
         match restore_manifest(service, folder, loaded, alerting) {
             Some((manifest, stages, rebuild_from)) => {
-                service.outbox.confirmed(manifest.outbox);
+                service.outbox.resume(manifest.outbox)?;
                 origins = manifest.origins();
                 let positions = manifest.inputs.iter().map(position).collect();
                 options.start = match rebuild_from {
                     None => Start::Positions(positions),
                     Some(time) => {
                         not_before = manifest.watermark;
-                        // The broker may have stamped an event earlier than its producer did.
-                        let skew = crate::config::micros(service.config.order.clock_skew);
-                        Start::Since(time.saturating_sub(skew), positions)
+                        Start::Since(time.saturating_sub(slack(service)), positions)
                     }
                 };
                 restored = Some(stages);
             }
-            None => not_before = start_without_manifest(service, &mut options, alerting)?,
+            None => {
+                service.outbox.resume(0)?;
+                not_before = start_without_manifest(service, &mut options, alerting)?;
+            }
         }
         let kafka = service.metrics.kafka.clone();
         let source = Kafka::connect(&options, &mut origins, kafka, &service.stop.flag)?;
         source.warn_of_short_retention(reach(alerting));
         Ok(Self { source, origins, restored, not_before })
     }
+}
+
+/// How far the time at which a broker took an event in may be from the event's own.
+fn slack(service: &Service) -> TimeMicros {
+    let order = &service.config.order;
+    crate::config::micros(order.lateness) + crate::config::micros(order.clock_skew)
 }
 
 /// How far back windows look, lateness not counted.
@@ -144,9 +151,8 @@ fn start_without_manifest(
         options.start = Start::Positions(progress.offsets);
         return Ok(None);
     };
-    let order = &service.config.order;
-    let slack = crate::config::micros(order.lateness) + crate::config::micros(order.clock_skew);
-    let since = delivered_until.saturating_sub(alerting.reach_micros()).saturating_sub(slack);
+    let since =
+        delivered_until.saturating_sub(alerting.reach_micros()).saturating_sub(slack(service));
     info!(
         since = crate::alert::rfc3339(since),
         delivered_until = crate::alert::rfc3339(delivered_until),

@@ -1,6 +1,7 @@
 //! From configuration to the parts around the pipeline.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::Result;
 use crate::cli::{Stop, setup};
@@ -30,11 +31,12 @@ pub(super) fn options(config: &Config) -> Result<KafkaOptions> {
 }
 
 /// How large the outbox may grow.
-pub(super) fn limits(config: &Config, stop: &Stop) -> OutboxLimits {
+pub(super) fn limits(config: &Config, stop: &Stop, alive: &Arc<AtomicU64>) -> OutboxLimits {
     OutboxLimits {
         bytes_max: config.outbox.bytes_max,
         when_full: config.outbox.when_full,
         stop: stop.flag.clone(),
+        alive: alive.clone(),
     }
 }
 

@@ -46,6 +46,8 @@ const FREE: i64 = i64::MIN;
 /// Which ids of an interner mean a text, and when each was last used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InternerUses {
+    /// Every id, in use or free, is below this.
+    pub n_ids: usize,
     /// Length of a generation.
     pub generation_micros: i64,
     /// The generation that new uses are filed under.
@@ -90,6 +92,9 @@ impl Interner {
         let mut known: Vec<Option<&str>> = Vec::new();
         for (id, text) in texts {
             let index = id as usize;
+            if index >= uses.n_ids {
+                return Err("a text has an id that was never given");
+            }
             known.resize(known.len().max(index + 1), None);
             known[index] = Some(text);
         }
@@ -132,7 +137,9 @@ impl Interner {
     /// Which ids are in use.
     pub fn uses(&self) -> InternerUses {
         let (generation_micros, generation) = (self.generation_micros, self.generation);
-        let mut uses = InternerUses { generation_micros, generation, ..InternerUses::default() };
+        let n_ids = self.entries.len();
+        let (ids, generations) = (Vec::new(), Vec::new());
+        let mut uses = InternerUses { n_ids, generation_micros, generation, ids, generations };
         for (generation, ids) in &self.lists {
             let newest_of = |id: &&u32| self.entries[**id as usize].generation == *generation;
             for &id in ids.iter().filter(newest_of) {
@@ -299,10 +306,11 @@ mod tests {
         let anna = interner.intern("anna").unwrap();
         interner.advance(90, 90);
         let ben = interner.intern("ben").unwrap();
-        let texts = [(anna, "old"), (anna, "anna"), (ben, "ben"), (7, "gone")];
+        let texts = [(anna, "old"), (anna, "anna"), (ben, "ben"), (2, "gone")];
         for horizon in [100, 1_000] {
             let mut restored = Interner::new(horizon, 10);
-            restored.restore(texts.into_iter(), &interner.uses(), 91).unwrap();
+            let uses = InternerUses { n_ids: 3, ..interner.uses() };
+            restored.restore(texts.into_iter(), &uses, 91).unwrap();
             assert_eq!((restored.len(), restored.text_bytes), (2, 7));
             restored.advance(95, 95);
             assert_eq!(restored.intern("anna"), Some(anna));
@@ -313,6 +321,7 @@ mod tests {
         let mut restored = Interner::new(100, 10);
         let missing = restored.restore([(anna, "anna")].into_iter(), &interner.uses(), 91);
         assert!(missing.is_err() && restored.is_empty());
+        assert!(restored.restore(texts.into_iter(), &interner.uses(), 91).is_err());
     }
 
     #[test]

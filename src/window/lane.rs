@@ -165,6 +165,7 @@ impl Lane {
             head: self.windows.iter().map(|w| w.cursor.left).min().unwrap_or(end),
             end,
             dropped_rows: self.dropped_rows,
+            n_slots: self.slots.capacity(),
             slots,
             key_parts,
             lags: self.lags.iter().map(|(_, lag)| lag.entries()).collect(),

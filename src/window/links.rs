@@ -124,13 +124,16 @@ impl Links {
             n_newest += 1;
             let distance = self.previous.get(index);
             let Some(previous) = index.checked_sub(u64::from(distance)) else {
-                return Err("a row is linked to one that cannot be");
+                return Err("a row is linked to one before the first");
             };
             if distance == 0 || previous < log.head {
                 continue;
             }
-            if self.next.get(previous) != 0 || !counts(previous) {
-                return Err("two rows are linked to one");
+            let is_twin = log.slots.get(previous) == log.slots.get(index)
+                && log.values.get(previous) == log.values.get(index)
+                && counts(previous);
+            if !is_twin || self.next.get(previous) != 0 {
+                return Err("a row is linked to one that is not its twin");
             }
             self.next.set(previous, distance);
             n_newest -= 1;

@@ -153,6 +153,8 @@ pub struct LaneState {
     pub end: u64,
     /// Rows that a limit kept out.
     pub dropped_rows: u64,
+    /// Every slot, in use or free, is below this.
+    pub n_slots: usize,
     /// Slots of the keys.
     pub slots: Vec<u32>,
     /// Their parts, the NULL bit set last: so many words for each slot as the key has columns and one.
@@ -181,6 +183,9 @@ impl LaneRestore {
     pub fn new(spec: &LaneSpec, limits: LaneLimits, state: LaneState) -> Result<Self, Damage> {
         let newest_slot = state.slots.iter().max();
         let n_slots = newest_slot.map_or(0, |slot| *slot as usize + 1);
+        if n_slots > state.n_slots {
+            return Err("a key has a slot that was never given");
+        }
         if state.head > state.end || state.end - state.head > u64::from(u32::MAX) {
             return Err("the log ends before it begins");
         }
@@ -243,4 +248,141 @@ fn count(references: &mut [u32], slots: impl Iterator<Item = u32>) -> Result<(),
         *references = references.checked_add(1).ok_or("a key has too many rows")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AggregateSpec, CellKind, Frame, Function, LagSpec, LaneInput};
+    use super::*;
+
+    const LIMITS: LaneLimits = LaneLimits { rows_max: usize::MAX, keys_max: usize::MAX };
+
+    /// Each function, with and without rows that wait for a frame to reach them.
+    fn spec() -> LaneSpec {
+        let functions = [
+            Function::Count,
+            Function::CountDistinct,
+            Function::IntegerSum,
+            Function::FloatSum,
+            Function::DeviationSample,
+            Function::Largest(CellKind::Unsigned),
+            Function::First,
+            Function::Newest,
+        ];
+        let aggregate = |function| AggregateSpec { function, mask: 0, value: 0, valid: None };
+        let aggregates: Vec<AggregateSpec> = functions.map(aggregate).to_vec();
+        let frame = |start_micros, end_micros| Frame { start_micros, end_micros };
+        LaneSpec {
+            n_key_columns: 1,
+            n_masks: 2,
+            n_values: 1,
+            windows: vec![(frame(100, 0), aggregates.clone()), (frame(60, 20), aggregates)],
+            lags: vec![LagSpec {
+                n: 2,
+                horizon_micros: 50,
+                mask: 1,
+                value: 0,
+                valid: 0,
+                default: None,
+                ignores_nulls: false,
+            }],
+        }
+    }
+
+    fn input(first: u32, n: u32) -> LaneInput {
+        let rows: Vec<u32> = (first..first + n).collect();
+        LaneInput {
+            times: rows.iter().map(|row| i64::from(row / 2) * 3).collect(),
+            keys: rows.iter().flat_map(|row| [u64::from(row % 3), 0]).collect(),
+            masks: vec![rows.iter().map(|row| if row % 5 == 0 { 0b10 } else { 0b11 }).collect()],
+            values: vec![rows.iter().map(|row| (f64::from(row % 4) / 3.0).to_bits()).collect()],
+            rows,
+        }
+    }
+
+    fn pushed() -> Lane {
+        let mut lane = Lane::new(&spec(), LIMITS);
+        for first in (0..200).step_by(20) {
+            let input = input(first, 20);
+            lane.advance(input.times[0], &[]);
+            lane.push(input, &[]);
+        }
+        lane
+    }
+
+    fn restored(state: LaneState, parts: Vec<LaneRows>) -> Result<Lane, Damage> {
+        let mut restore = LaneRestore::new(&spec(), LIMITS, state)?;
+        parts.into_iter().try_for_each(|rows| restore.rows(rows))?;
+        restore.finish(&[])
+    }
+
+    fn parts(lane: &Lane) -> Vec<LaneRows> {
+        let end = lane.state().end;
+        vec![lane.rows(0, end - 30), lane.rows(end - 30, end - 29), lane.rows(end - 29, end)]
+    }
+
+    fn outputs(lane: &mut Lane) -> Vec<super::super::Cells> {
+        let mut columns = Vec::new();
+        for first in (200..400).step_by(10) {
+            let input = input(first, 10);
+            lane.advance(input.times[0], &[]);
+            columns.extend(lane.push(input, &[]).columns);
+        }
+        columns
+    }
+
+    #[test]
+    fn a_lane_taken_back_goes_on_to_the_bit() {
+        let mut lane = pushed();
+        let mut again = restored(lane.state(), parts(&lane)).unwrap();
+        assert_eq!(again.state(), lane.state());
+        assert_eq!(outputs(&mut again), outputs(&mut lane));
+        lane.advance(1_000_000, &[]);
+        again.advance(1_000_000, &[]);
+        assert_eq!((again.n_keys(), again.n_rows()), (0, 0));
+    }
+
+    fn refused(change: impl Fn(&mut LaneState, &mut Vec<LaneRows>)) -> bool {
+        let lane = pushed();
+        let (mut state, mut parts) = (lane.state(), parts(&lane));
+        change(&mut state, &mut parts);
+        restored(state, parts).is_err()
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(!refused(|_, _| {}));
+        assert!(refused(|_, parts| parts[1].slots[0] = 3));
+        assert!(refused(|_, parts| parts[1].slots[0] = u32::MAX));
+        assert!(refused(|_, parts| parts[1].times[0] += 1_000));
+        assert!(refused(|_, parts| parts[2].times[0] -= 1_000));
+        assert!(refused(|_, parts| parts[2].first += 1));
+        assert!(refused(|_, parts| parts.truncate(2)));
+        assert!(refused(|_, parts| parts.swap(0, 1)));
+        assert!(refused(|_, parts| parts[1].rows.clear()));
+        assert!(refused(|_, parts| parts[1].links.clear()));
+        assert!(refused(|_, parts| parts[1].values.clear()));
+        assert!(refused(|_, parts| parts[1].links[0][0] = 1_000));
+        assert!(refused(|_, parts| parts[2].links[0].iter_mut().for_each(|link| *link = 1)));
+        assert!(refused(|state, _| state.head = state.end + 1));
+        assert!(refused(|state, _| state.end += 1));
+        assert!(refused(|state, _| state.time = 0));
+        assert!(refused(|state, _| state.slots[0] = 1));
+        assert!(refused(|state, _| state.slots[2] = 3));
+        assert!(refused(|state, _| state.slots.clear()));
+        assert!(refused(|state, _| state.key_parts.clear()));
+        assert!(refused(|state, _| state.floats.clear()));
+        assert!(refused(|state, _| state.newest.clear()));
+        assert!(refused(|state, _| state.lags.clear()));
+        assert!(refused(|state, _| state.floats.push(FloatPairs::default())));
+        assert!(refused(|state, _| state.floats[1].slots[0] = 9));
+        assert!(refused(|state, _| state.floats[1].second.clear()));
+        assert!(refused(|state, _| state.newest[0].times.reverse()));
+        assert!(refused(|state, _| state.newest[0].slots[0] = 9));
+        assert!(refused(|state, _| state.newest[0].slots[0] = state.newest[0].slots[1]));
+        assert!(refused(|state, _| state.newest[0].times[2] += 1_000));
+        assert!(refused(|state, _| state.lags[0].slots.iter_mut().for_each(|slot| *slot = 0)));
+        assert!(refused(|state, _| state.lags[0].times.reverse()));
+        assert!(refused(|state, _| state.lags[0].valid.clear()));
+    }
 }

@@ -5,6 +5,9 @@
 #[path = "../support/alertmanager.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod alertmanager;
+#[path = "../support/broker.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod broker;
 #[path = "../support/http.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod http;
@@ -14,6 +17,10 @@ mod program;
 #[path = "../support/prometheus.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod prometheus;
+#[path = "../support/run.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod run;
 
+mod fed;
 mod receiver;
 mod rules;

@@ -19,11 +19,11 @@ const CASES: &str = "dashboards/alerts_test.yml";
 const RUNBOOK: &str = "docs/operations.md";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -137,7 +137,7 @@ fn the_runbook_has_a_section_for_each_rule_and_for_no_other() {
 }
 
 /// The queries of a dashboard, with its variables filled in.
-fn dashboard_queries() -> Vec<String> {
+pub(crate) fn dashboard_queries() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&read("dashboards/pipeline.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().clone();
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();

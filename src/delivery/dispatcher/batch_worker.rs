@@ -78,7 +78,7 @@ impl BatchWorker {
                 target.pause();
             }
             // What another instance has delivered is dropped all the same.
-            let taken = self.intake.next();
+            let taken = self.intake.next(&mut |_| {});
             debug_assert!(taken.is_none(), "a standby takes nothing");
             return false;
         }
@@ -155,7 +155,7 @@ impl BatchWorker {
     fn batch(&mut self) -> Vec<Item> {
         let (mut items, mut n_bytes) = (Vec::new(), 0);
         while items.len() < BATCH_ITEMS && n_bytes < BATCH_BYTES {
-            let Some(item) = self.intake.next() else { break };
+            let Some(item) = self.intake.next(&mut |_| {}) else { break };
             n_bytes += item.entry.native.len();
             items.push(item);
         }

@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::backoff::Backoff;
+use super::super::http_destination::Request;
+use super::super::record::AlertRecord;
 use super::super::sender::{Answer, Verdict};
 use super::super::target::HttpTarget;
 use super::intake::Intake;
@@ -93,19 +95,24 @@ impl HttpWorker {
         self.intake.save(true, || destination.memory());
     }
 
-    /// Takes what there is room for; a standby lets go of what the active instance has delivered.
+    /// Takes what there is room for; a standby lets go of what the active instance has delivered, and
+    /// remembers it as its own: it may have to be sent again after a take-over.
     fn fill(&mut self) {
+        let destination = &mut self.target.destination;
         if !self.intake.is_active() {
             let gone =
                 self.window.at_rest().filter(|i| self.intake.is_delivered_elsewhere(&i.entry));
             let gone: Vec<u64> = gone.map(|item| item.entry.sequence).collect();
             for sequence in gone {
-                self.window.remove(sequence);
+                if let Some(item) = self.window.remove(sequence) {
+                    destination.delivered(&item.alert, now_seconds());
+                }
                 self.intake.done(sequence);
             }
         }
+        let mut elsewhere = |alert: &AlertRecord| destination.delivered(alert, now_seconds());
         while self.window.has_room()
-            && let Some(item) = self.intake.next()
+            && let Some(item) = self.intake.next(&mut elsewhere)
         {
             self.window.add(item);
         }
@@ -144,15 +151,13 @@ impl HttpWorker {
             self.intake.done(sequence);
             return;
         };
-        if waiting.attempts > 0 {
+        if self.window.begin(sequence) > 0 {
             self.intake.metrics.retries.with_label_values(&[&*self.intake.name]).inc();
         }
-        waiting.attempts = waiting.attempts.saturating_add(1);
-        waiting.in_flight = true;
         self.send(Some(sequence), request);
     }
 
-    fn send(&mut self, sequence: Option<u64>, request: super::super::http_destination::Request) {
+    fn send(&mut self, sequence: Option<u64>, request: Request) {
         let sender = self.target.sender.clone();
         self.in_flight.spawn(async move {
             let started = Instant::now();

@@ -88,8 +88,9 @@ impl Intake {
         self.cursor.memory.take()
     }
 
-    /// The next revision for the destination; `None` for now.
-    pub(super) fn next(&mut self) -> Option<Item> {
+    /// The next revision for the destination; `None` for now. `elsewhere` is told of those that another
+    /// instance has delivered to it.
+    pub(super) fn next(&mut self, elsewhere: &mut dyn FnMut(&AlertRecord)) -> Option<Item> {
         loop {
             let entry = self.peeked.take().or_else(|| self.reader.next())?;
             if !self.cursor.wants(entry.sequence) {
@@ -97,6 +98,8 @@ impl Intake {
             }
             if self.is_delivered_elsewhere(&entry) {
                 self.done(entry.sequence);
+                let alert = serde_json::from_slice::<AlertRecord>(&entry.native);
+                alert.iter().filter(|alert| self.would_take(alert)).for_each(&mut *elsewhere);
                 continue;
             }
             match self.standing(&entry) {
@@ -112,6 +115,13 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// Whether the active instance sends such an alert to the destination.
+    fn would_take(&self, alert: &AlertRecord) -> bool {
+        let is_hidden =
+            !self.route.ignores_silences() && self.silencer.would_hide(alert, Utc::now());
+        self.route.takes(alert) && !is_hidden
     }
 
     /// Whether another instance has delivered it while this one stood by.

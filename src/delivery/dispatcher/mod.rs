@@ -31,6 +31,9 @@ use intake::Intake;
 
 /// How often everybody looks whether this instance is still the active one.
 const TICK: Duration = Duration::from_millis(100);
+const STANDBY_SYNC_EVERY: Duration = Duration::from_secs(1);
+/// The wait after a disk has refused.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
 /// The time to let go after the deadline.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -233,21 +236,24 @@ pub(super) fn in_destination(error: Error, name: &str) -> Error {
     error.detail(detail)
 }
 
-/// Entries are on disk for good before they are delivered.
+/// Entries are on disk for good before they are delivered. A standby is in no hurry.
 async fn keep_synced(outbox: Outbox, active: Arc<AtomicBool>) {
     let mut appended = outbox.appended();
     let synced = outbox.synced();
+    let mut synced_at = Instant::now();
     loop {
         // The sender is in the outbox itself.
         let _ = tokio::time::timeout(TICK, appended.changed()).await;
-        if !active.load(Ordering::Relaxed) || *synced.borrow() >= *appended.borrow() {
+        let is_time = active.load(Ordering::Relaxed) || synced_at.elapsed() >= STANDBY_SYNC_EVERY;
+        if !is_time || *synced.borrow() >= *appended.borrow() {
             continue;
         }
-        let outbox = outbox.clone();
-        let done = tokio::task::spawn_blocking(move || outbox.sync()).await;
+        let own = outbox.clone();
+        let done = tokio::task::spawn_blocking(move || own.sync()).await;
+        synced_at = Instant::now();
         if let Ok(Err(error)) = done {
             tracing::error!("{error}");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(SYNC_AGAIN).await;
         }
     }
 }

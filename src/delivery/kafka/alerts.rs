@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::producer::BaseRecord;
 
-use super::super::batch::{BatchDestination, Item, Refusal};
+use super::super::batch::{BatchDestination, Item, Position, Refusal};
 use super::{Failed, Topic};
 use crate::config::TopicConfig;
 use crate::delivery::encoding::Encoding;
@@ -23,7 +23,7 @@ pub(super) struct Reach {
     pub(super) cluster: Cluster,
     pub(super) config: TopicConfig,
     /// Ends every wait.
-    halt: Arc<AtomicBool>,
+    pub(super) halt: Arc<AtomicBool>,
 }
 
 impl Reach {
@@ -105,7 +105,7 @@ impl BatchDestination for AlertTopic {
         self.topic.is_some()
     }
 
-    fn begin(&mut self) -> Result<Option<super::super::batch::Position>> {
+    fn begin(&mut self) -> Result<Option<Position>> {
         self.topic = Some(self.reach.connect(&[])?);
         Ok(None)
     }

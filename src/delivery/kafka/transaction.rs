@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -17,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::super::batch::{BatchDestination, Item, Position, Refusal};
 use super::Topic;
 use super::alerts::{Reach, not_connected, refusals, send};
-use crate::kafka::{Cluster, refused};
+use crate::kafka::{Cluster, Listener, refused};
 use crate::{Error, Result};
 
 /// One call to the broker takes at most so long.
@@ -34,8 +36,32 @@ pub(crate) struct TransactionalTopic {
 struct Connection {
     topic: Topic,
     /// Reads and names the group; it takes part in nothing.
-    group: BaseConsumer,
+    group: BaseConsumer<Ears>,
 }
+
+/// What the client of the group hears.
+struct Ears(Listener);
+
+impl ClientContext for Ears {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.token()
+    }
+}
+
+impl ConsumerContext for Ears {}
 
 impl TransactionalTopic {
     pub(crate) fn new(
@@ -56,15 +82,19 @@ impl TransactionalTopic {
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
         ];
-        let group: BaseConsumer = self
-            .reach
-            .cluster
+        let cluster = &self.reach.cluster;
+        let group: BaseConsumer<Ears> = cluster
             .client_config(&[], &properties)
-            .create()
+            .create_with_context(Ears(Listener::new(cluster)))
             .map_err(|error| refused(&error))?;
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic.name, 0);
-        let committed = group.committed_offsets(list, CALL).map_err(said)?;
+        let committed = cluster.ask(
+            &group.context().0,
+            &self.reach.halt,
+            || drop(group.poll(Duration::ZERO)),
+            |patience| group.committed_offsets(list.clone(), patience),
+        )?;
         let elements = committed.elements();
         let position = elements.first().and_then(|one| serde_json::from_str(one.metadata()).ok());
         Ok((Connection { topic, group }, position))

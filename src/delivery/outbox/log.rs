@@ -12,6 +12,7 @@ use super::segment::{self, Segment};
 use super::state::{Known, State};
 use crate::config::WhenFull;
 use crate::event::TimeMicros;
+use crate::store::failpoint;
 use crate::{Error, Result};
 
 /// Beyond so many times its limit, not even what may come again is kept.
@@ -33,15 +34,14 @@ pub(super) fn open(folder: &Path) -> Result<State> {
     let last = segments.len().saturating_sub(1);
     for (index, (first, path)) in segments.into_iter().enumerate() {
         let scan = segment::scan(&path)?;
-        state.damaged += scan.n_damaged;
-        if scan.n_bytes_behind > 0 {
-            let n_bytes = scan.n_bytes_behind;
-            tracing::warn!(file = %path.display(), n_bytes, "the outbox ended within an entry, which is cut off");
-            // Only the last file can have been cut by a crash.
-            state.damaged += u64::from(index < last);
+        let behind = scan.n_bytes_behind;
+        if behind > 0 {
+            tracing::warn!(file = %path.display(), behind, "the outbox ended within an entry: cut off");
         }
-        if scan.n_damaged > 0 {
-            tracing::error!(file = %path.display(), "entries of the outbox are damaged and skipped");
+        // Only the last file can have been cut by a crash.
+        let damaged_end = (behind > 0 && index < last).then_some(scan.sound);
+        for at in scan.damaged.iter().copied().chain(damaged_end) {
+            state.damage(first, at);
         }
         let Some(end) = scan.entries.iter().map(|entry| entry.sequence + 1).max() else {
             std::fs::remove_file(&path).map_err(refused)?;
@@ -123,6 +123,7 @@ impl Shared {
         let Some(last) = state.segments.back_mut() else { return Ok(()) };
         // What a failed write leaves behind the end is written over by the next one.
         last.file.write_all_at(&bytes, last.n_bytes).map_err(disk)?;
+        failpoint("outbox.appended").map_err(disk)?;
         last.n_bytes += bytes.len() as u64;
         last.end = first + batch.len() as u64;
         state.next = last.end;
@@ -151,13 +152,14 @@ impl Shared {
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = lock();
         let (next, folder_is_dirty) = (state.next, std::mem::take(&mut state.folder_is_dirty));
-        let position = state.may_come_again.first().unwrap_or(next).max(state.confirmed).min(next);
+        let position = state.position();
         let dirty = state.segments.iter().filter(|one| one.n_bytes > one.n_bytes_synced);
         let dirty: Vec<Segment> = dirty.cloned().collect();
         drop(state);
         let synced = dirty.iter().try_for_each(|segment| segment.file.sync_data()).and_then(|()| {
             if folder_is_dirty { std::fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
         });
+        let synced = synced.and_then(|()| failpoint("outbox.synced"));
         let mut state = lock();
         if let Err(error) = synced {
             state.folder_is_dirty |= folder_is_dirty;

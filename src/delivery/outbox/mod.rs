@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct OutboxLimits {
     pub when_full: WhenFull,
     /// Ends the waiting for room.
     pub stop: Arc<AtomicBool>,
+    /// Grows while it waits: whoever waits for room is held back, and does not hang.
+    pub alive: Arc<AtomicU64>,
 }
 
 /// Numbers about the outbox.
@@ -63,7 +65,7 @@ pub struct OutboxStats {
     pub full: bool,
     /// Entries given up because of `when_full = "drop_oldest"`.
     pub dropped: u64,
-    /// Stretches of the log that were damaged.
+    /// Places of the log that are damaged.
     pub damaged: u64,
 }
 
@@ -142,7 +144,7 @@ impl Outbox {
                     self.0.appended.send_replace(state.next);
                     break;
                 }
-                Err(reason) => waiting.go_on(&reason, &self.0.limits.stop)?,
+                Err(reason) => waiting.go_on(&reason, &self.0.limits)?,
             }
             let woken = self.0.room.wait_timeout(state, LOOK_EVERY);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -152,7 +154,7 @@ impl Outbox {
     }
 
     /// Returns once everything appended is on disk for good. The answer is the position for a
-    /// manifest: after a restart, entries from there on may be made again.
+    /// manifest, as [`Outbox::position`] gives it.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -165,13 +167,33 @@ impl Outbox {
         })
     }
 
-    /// The position after the last entry.
+    /// The position for a manifest that is made now: after the last entry; or, while the stream is
+    /// read again, before the first one that may still come again.
     pub fn position(&self) -> u64 {
-        self.state().next
+        self.state().position()
     }
 
-    /// A manifest is durable, or was restored, that knows the outbox up to here: entries before the
-    /// position will never be made again. After a restart call it before the first append.
+    /// The stream is about to be read again by a manifest that knows the outbox up to here, or by none
+    /// (0): entries from there on are recognised when they are made again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn resume(&self, position: u64) -> Result<()> {
+        self.sync()?;
+        let mut reader = self.reader(position);
+        let entries = std::iter::from_fn(|| reader.next());
+        let mut may_come_again = self.state().may_come_again.emptied();
+        entries.for_each(|entry| may_come_again.add(&entry));
+        let mut state = self.state();
+        state.may_come_again = may_come_again;
+        state.stream_time = None;
+        drop(state);
+        self.confirmed(position);
+        Ok(())
+    }
+
+    /// A manifest is durable that knows the outbox up to here: entries before the position will never
+    /// be made again.
     pub fn confirmed(&self, position: u64) {
         let mut state = self.state();
         state.confirmed = state.confirmed.max(position);
@@ -210,7 +232,7 @@ impl Outbox {
             oldest_appended_at: state.oldest_appended_at(),
             full: state.full,
             dropped: state.dropped,
-            damaged: state.damaged,
+            damaged: state.damaged.len() as u64,
         }
     }
 
@@ -308,12 +330,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn go_on(&mut self, reason: &str, stop: &AtomicBool) -> Result<()> {
+    fn go_on(&mut self, reason: &str, limits: &OutboxLimits) -> Result<()> {
+        limits.alive.fetch_add(1, Ordering::Relaxed);
         if self.said_at.is_none_or(|said| said.elapsed() >= REMINDER) {
             self.said_at = Some(Instant::now());
             tracing::warn!("alerts wait: {reason}");
         }
-        if stop.load(Ordering::Relaxed) {
+        if limits.stop.load(Ordering::Relaxed) {
             return Err(Error::unavailable("alerts found last are not in the outbox")
                 .detail(reason.to_owned())
                 .hint("their offsets are not committed: a restart makes the same alerts again"));

@@ -68,8 +68,7 @@ impl Reader {
         while place.fill(&self.outbox) {}
         let behind = resume(place.rest());
         if !place.rest().is_empty() {
-            tracing::error!("entries of the outbox are damaged and skipped");
-            self.outbox.state().damaged += 1;
+            self.outbox.state().damage(place.first, place.offset());
         }
         if let Some(behind) = behind {
             place.used += behind;
@@ -111,6 +110,11 @@ impl Place {
             return None;
         }
         state.segments.iter().find(|segment| segment.first > self.first).map(Self::new)
+    }
+
+    /// Where in the file the rest begins.
+    fn offset(&self) -> u64 {
+        self.n_read - self.rest().len() as u64
     }
 
     fn rest(&self) -> &[u8] {

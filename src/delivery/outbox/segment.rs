@@ -84,8 +84,8 @@ pub(super) struct Scan {
     pub(super) sound: u64,
     /// Bytes behind it that are no entry.
     pub(super) n_bytes_behind: u64,
-    /// Damaged stretches between sound entries, and a damaged header.
-    pub(super) n_damaged: u64,
+    /// Where damaged stretches begin: between sound entries, and at 0 for the header.
+    pub(super) damaged: Vec<u64>,
 }
 
 /// Reads a whole file.
@@ -102,14 +102,16 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
     let sound_header = check_header(path, &bytes)?;
     let mut scan = entries(&bytes);
     // A header that is cut short is a crash; one that is whole and wrong is damage.
-    scan.n_damaged += u64::from(!sound_header && bytes.len() >= HEADER);
+    if !sound_header && bytes.len() >= HEADER {
+        scan.damaged.push(0);
+    }
     Ok(scan)
 }
 
 fn entries(bytes: &[u8]) -> Scan {
     let start = HEADER.min(bytes.len());
     let mut scan =
-        Scan { entries: Vec::new(), sound: start as u64, n_bytes_behind: 0, n_damaged: 0 };
+        Scan { entries: Vec::new(), sound: start as u64, n_bytes_behind: 0, damaged: Vec::new() };
     let mut at = start;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -121,7 +123,7 @@ fn entries(bytes: &[u8]) -> Scan {
             }
             Step::Short | Step::Damaged => match resume(rest) {
                 Some(skipped) => {
-                    scan.n_damaged += 1;
+                    scan.damaged.push(at as u64);
                     at += skipped;
                 }
                 None => {

@@ -1,6 +1,6 @@
 //! What the outbox knows in memory: segments, who has got how far, what may come again.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::cursor::Cursor;
 use super::entry::Entry;
@@ -29,7 +29,8 @@ pub(super) struct State {
     pub(super) delivered_elsewhere: Option<TimeMicros>,
     pub(super) full: bool,
     pub(super) dropped: u64,
-    pub(super) damaged: u64,
+    /// Damaged places: segment and offset.
+    pub(super) damaged: BTreeSet<(u64, u64)>,
     /// A segment was made since the folder was synced.
     pub(super) folder_is_dirty: bool,
 }
@@ -38,6 +39,18 @@ impl State {
     /// An entry is there from now on.
     pub(super) fn add(&mut self, sequence: u64, at: TimeMicros, appended_at: TimeMicros) {
         self.waiting.push(sequence, at, appended_at);
+    }
+
+    /// Entries there cannot be read and are skipped; told once.
+    pub(super) fn damage(&mut self, segment: u64, at: u64) {
+        if self.damaged.insert((segment, at)) {
+            tracing::error!(segment, at, "a part of the outbox is damaged and skipped");
+        }
+    }
+
+    /// Entries from here on may be made again after a restart.
+    pub(super) fn position(&self) -> u64 {
+        self.may_come_again.first().unwrap_or(self.next).clamp(self.confirmed, self.next)
     }
 
     /// The first entry that some destination has not taken yet.
@@ -49,7 +62,7 @@ impl State {
     /// Entries that some destination has not got yet.
     pub(super) fn n_pending(&self) -> u64 {
         let untaken = self.first_untaken();
-        let open: std::collections::BTreeSet<u64> = self
+        let open: BTreeSet<u64> = self
             .cursors
             .values()
             .flat_map(|cursor| cursor.open.range(..untaken).map(|(sequence, _)| *sequence))
@@ -145,6 +158,11 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, ..Self::default() }
+    }
+
+    /// One that knows nothing, with the same seed.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.seed)
     }
 
     pub(super) fn add(&mut self, entry: &Entry) {

@@ -9,7 +9,7 @@ use super::*;
 use crate::delivery::tests::alert;
 
 fn limits(bytes_max: u64, when_full: WhenFull) -> OutboxLimits {
-    OutboxLimits { bytes_max, when_full, stop: Arc::default() }
+    OutboxLimits { bytes_max, when_full, stop: Arc::default(), alive: Arc::default() }
 }
 
 fn open(folder: &Path) -> Outbox {
@@ -116,6 +116,23 @@ fn a_manifest_never_claims_what_may_still_be_made_again() {
 }
 
 #[test]
+fn a_stream_that_is_read_again_without_a_restart_is_recognised_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    outbox.append(&numbers(0..20)).unwrap();
+    outbox.confirmed(outbox.sync().unwrap());
+    outbox.append(&numbers(20..40)).unwrap();
+    outbox.advance(41);
+    outbox.resume(20).unwrap();
+    outbox.append(&numbers(20..30)).unwrap();
+    assert_eq!(outbox.position(), 30, "the other ten may still come");
+    outbox.append(&numbers(30..50)).unwrap();
+    outbox.sync().unwrap();
+    assert_eq!(ids(&outbox), (0..50).collect::<Vec<_>>());
+    assert_eq!(outbox.position(), 50);
+}
+
+#[test]
 fn what_never_comes_again_holds_no_position_back() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).append(&numbers(0..30)).unwrap();
@@ -132,8 +149,9 @@ fn what_never_comes_again_holds_no_position_back() {
 fn segments_go_when_all_destinations_and_the_manifest_have_passed_them() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(folder.path(), &limits(1 << 16, WhenFull::Block)).unwrap();
-    outbox.cursor("a").unwrap();
-    outbox.cursor("b").unwrap();
+    for name in ["a", "b"] {
+        outbox.cursor(name).unwrap();
+    }
     for round in 0..20 {
         outbox.append(&numbers(round * 2..round * 2 + 2)).unwrap();
     }
@@ -309,7 +327,7 @@ fn cut_anywhere_it_opens_with_everything_before_the_cut() {
     let whole = std::fs::read(&path).unwrap();
     let ends = ends_of_entries(&whole);
     let cuts =
-        TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() }).run(
+        TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() }).run(
             &(0..=whole.len()),
             |cut| {
                 std::fs::write(&path, &whole[..cut]).unwrap();
@@ -342,7 +360,7 @@ fn with_any_bit_flipped_only_what_it_is_in_is_missing() {
     let whole = std::fs::read(path).unwrap();
     let ends = ends_of_entries(&whole);
     let flips =
-        TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() }).run(
+        TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() }).run(
             &(0..whole.len() * 8),
             |bit| {
                 let mut flipped = whole.clone();

@@ -34,8 +34,21 @@ pub(super) fn write_lane(
     let numbered = |(index, entries)| write_entries(entries, &of("lag", index), blocks);
     let lags = (0..).zip(&state.lags).map(numbered).collect();
     let keys = write_keys(&state, &of("keys", 0), blocks);
-    let LaneState { time, head, end, dropped_rows, .. } = state;
-    LaneEntry { name, fingerprint, time, head, end, dropped_rows, rows, keys, floats, newest, lags }
+    let LaneState { time, head, end, dropped_rows, n_slots, .. } = state;
+    LaneEntry {
+        name,
+        fingerprint,
+        time,
+        head,
+        end,
+        dropped_rows,
+        n_slots,
+        rows,
+        keys,
+        floats,
+        newest,
+        lags,
+    }
 }
 
 /// What a block holds: of which lane, and which of its kind, or from which row on.
@@ -163,6 +176,7 @@ fn read_state(
         head: entry.head,
         end: entry.end,
         dropped_rows: entry.dropped_rows,
+        n_slots: entry.n_slots,
         slots,
         key_parts,
         floats: floats.collect::<Result<_, _>>()?,

@@ -75,6 +75,7 @@ pub(super) struct LaneEntry {
     pub(super) head: u64,
     pub(super) end: u64,
     pub(super) dropped_rows: u64,
+    pub(super) n_slots: usize,
     pub(super) rows: Vec<PartEntry>,
     pub(super) keys: BlockRef,
     pub(super) floats: Vec<BlockRef>,
@@ -96,6 +97,7 @@ pub(in crate::rules) struct PartEntry {
 pub(super) struct TextsEntry {
     /// Fingerprint of the node.
     pub(super) fingerprint: String,
+    pub(super) n_ids: usize,
     pub(super) generation_micros: i64,
     pub(super) generation: i64,
     /// Texts as they were added; later ones replace those of the same id.

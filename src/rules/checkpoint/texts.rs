@@ -45,10 +45,11 @@ pub(super) fn write_texts(
         let block = write(blocks, &label, vec![numbers::<UInt32Type>(ids), Arc::new(texts)]);
         parts.push(TextPart { n_texts, block });
     }
-    let InternerUses { generation_micros, generation, ids, generations } = uses;
+    let InternerUses { n_ids, generation_micros, generation, ids, generations } = uses;
     let columns = vec![numbers::<UInt32Type>(ids), numbers::<Int64Type>(generations)];
     TextsEntry {
         fingerprint: fingerprint.to_owned(),
+        n_ids,
         generation_micros,
         generation,
         parts: parts.clone(),
@@ -61,8 +62,10 @@ fn new_texts(interner: &Interner, parts: &[TextPart], blocks: &BlockWriter) -> O
     let added = interner.added()?;
     let n_written: usize = parts.iter().map(|part| part.n_texts).sum();
     let is_dense = n_written + added.len() <= 2 * interner.len().max(1);
-    let can_keep = parts.len() < PARTS_MAX && parts.iter().all(|part| blocks.can_keep(part.block));
-    (is_dense && can_keep).then_some(added)
+    // Asked last: a block that can be kept is one that is kept.
+    let is_kept =
+        is_dense && parts.len() < PARTS_MAX && parts.iter().all(|part| blocks.can_keep(part.block));
+    is_kept.then_some(added)
 }
 
 /// Reads the texts of a node back.
@@ -85,6 +88,7 @@ pub(super) fn read_texts(
     }
     let mut table = Table::read(blocks, entry.uses, &uses_label(&entry.fingerprint))?;
     let uses = InternerUses {
+        n_ids: entry.n_ids,
         generation_micros: entry.generation_micros,
         generation: entry.generation,
         ids: table.numbers::<UInt32Type>()?,

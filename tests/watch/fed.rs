@@ -1,0 +1,115 @@
+//! The whole program, fed, and watched: a real broker, a real Alertmanager that gets its alerts, a real
+//! Prometheus that scrapes it. Every query of the dashboard gives data, and every alerting rule stands
+//! on series that are there.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::alertmanager::Alertmanager;
+use crate::broker;
+use crate::program::wait_for;
+use crate::prometheus::Prometheus;
+use crate::rules::{dashboard_queries, path, read};
+use crate::run::Run;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LINES_AT_ONCE: usize = 200;
+
+fn configuration(folder: &Path, topic: &str, alertmanager: &str) -> PathBuf {
+    let path = folder.join("nightlatch.toml");
+    let silences = folder.join("silences.toml");
+    std::fs::write(
+        &silences,
+        "[[silence]]\nid = \"lab\"\nowner = \"soc\"\nreason = \"test\"\n\
+         starts = \"2020-01-01T00:00:00Z\"\nexpires = \"2199-01-01T00:00:00Z\"\n\
+         rule = \"password_spraying\"\n",
+    )
+    .unwrap();
+    let text = format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[state]\nfolder = \"{0}/state\"\n\
+         checkpoint_every = \"500 milliseconds\"\n\
+         [order]\nidle_after = \"2 seconds\"\nidle_release = \"3 seconds\"\n\
+         [kafka]\nbrokers = \"{1}\"\ngroup = \"{2}\"\ntopics = [\"{topic}\"]\n\
+         [alerts]\nstdout = false\nfile = \"{0}/alerts.jsonl\"\nsilences = \"{3}\"\n\
+         [dead_letter]\nfile = \"{0}/dead.jsonl\"\n[late]\nfile = \"{0}/late.jsonl\"\n\
+         [[destination]]\nname = \"alertmanager\"\ntype = \"alertmanager\"\n\
+         url = \"{alertmanager}\"\nallow_private = true\nresend_every = \"5 seconds\"\n",
+        folder.display(),
+        broker::address(),
+        broker::unique("group"),
+        silences.display(),
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Feeds the example log, a little at a time, until it is told to stop; then it is at its end.
+fn feed(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let log = read("examples/ring-2019.jsonl");
+    std::thread::spawn(move || {
+        let lines: Vec<&str> = log.lines().collect();
+        for piece in lines.chunks(LINES_AT_ONCE) {
+            let mut records: Vec<_> = piece.iter().map(|line| (0, Some(line.as_bytes()))).collect();
+            records.push((0, Some(&b"no event"[..])));
+            broker::produce(&topic, records);
+            if !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+    })
+}
+
+/// Names of the metrics in an expression.
+fn metrics_in(expression: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = expression.split(|c: char| !is_part(c));
+    words.filter(|word| word.starts_with("nightlatch_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn while_it_is_fed_every_query_has_data_and_alerts_reach_an_alertmanager() {
+    let folder = tempfile::tempdir().unwrap();
+    let topic = broker::unique("events");
+    broker::create_topic(&topic, 1);
+    let alertmanager = Alertmanager::start();
+    let config = configuration(folder.path(), &topic, alertmanager.url());
+    let mut run = Run::start(&config);
+    run.until("readiness", |run| run.get("/-/ready").is_some_and(|(status, _)| status == 200));
+    let target = run.address().unwrap();
+    let prometheus = Prometheus::start(&[target], Some(&path("dashboards/alerts.yml")));
+    let stop = Arc::new(AtomicBool::new(false));
+    let feeder = feed(topic, stop.clone());
+
+    run.until("alerts", |run| run.metric("nightlatch_alerts_total") > Some(3.0));
+    wait_for("alerts in Alertmanager", PATIENCE, || !alertmanager.alerts().is_empty());
+    let queries = dashboard_queries();
+    let mut empty: Vec<&String> = Vec::new();
+    let started = std::time::Instant::now();
+    while started.elapsed() < PATIENCE {
+        empty = queries.iter().filter(|query| prometheus.query(query).is_empty()).collect();
+        if empty.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(empty.is_empty(), "no data: {empty:#?}\n{}", run.log());
+    for rule in prometheus.rules() {
+        let expression = rule["query"].as_str().unwrap();
+        for metric in metrics_in(expression) {
+            assert!(!prometheus.query(&metric).is_empty(), "{}: no {metric}", rule["name"]);
+        }
+        assert_eq!(rule["health"], "ok", "{rule:#}");
+        // Dead letters are what it was fed with; nothing else is wrong with it.
+        let is_wrong = rule["state"] == "firing";
+        assert!(!is_wrong || rule["name"] == "NightlatchDeadLetters", "{rule:#}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    feeder.join().unwrap();
+    run.until("all of the example", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));
+    run.until("an empty outbox", |run| run.metric("nightlatch_outbox_entries") == Some(0.0));
+    assert!(run.metric("nightlatch_silenced_total") > Some(0.0));
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+}
