@@ -66,6 +66,10 @@ impl Reader {
     fn skip_damage(&mut self) -> bool {
         let Some(place) = &mut self.at else { return false };
         while place.fill(&self.outbox) {}
+        // What came to disk since the last look is no damage.
+        if matches!(step(place.rest()), Step::Entry(..)) {
+            return true;
+        }
         let behind = resume(place.rest());
         if !place.rest().is_empty() {
             self.outbox.state().damage(place.first, place.offset());

@@ -67,6 +67,27 @@ fn entries_are_read_once_synced_with_the_bytes_that_destinations_send() {
 }
 
 #[test]
+fn a_reader_at_the_end_skips_nothing_that_comes_while_it_looks() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    let mut reader = outbox.reader(0);
+    let writer = outbox.clone();
+    let writer = std::thread::spawn(move || {
+        for number in 0..500 {
+            writer.append(&[numbered(number)]).unwrap();
+            writer.sync().unwrap();
+        }
+    });
+    let mut read = Vec::new();
+    while !writer.is_finished() {
+        read.extend(reader.next().map(|entry| entry.sequence));
+    }
+    read.extend(std::iter::from_fn(|| reader.next()).map(|entry| entry.sequence));
+    assert_eq!(read, (0..500).collect::<Vec<_>>());
+    assert_eq!(outbox.stats().damaged, 0);
+}
+
+#[test]
 fn after_a_restart_everything_is_there_and_the_numbers_go_on() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..3 {
