@@ -10,8 +10,8 @@
 //!                                 +-> checkpoints of order and consumer, between two messages
 //! ```
 //!
-//! Results are a function of the events alone. The clock is read in two places only: by the source,
-//! which stamps what it reads, and for metrics.
+//! Results are a function of the events alone. The clock is read by the source, which stamps what it
+//! reads, for metrics, and to say when a checkpoint is due.
 
 mod alerting;
 mod checkpoint;
