@@ -5,6 +5,8 @@
 //!   column `_order` (the order of the stream) breaks the ties of every sort below a window;
 //! - `lag` has a horizon, and `FILTER` counts for `lag`, `first_value` and `last_value` too, which
 //!   DataFusion 55 refuses.
+//!
+//! And one thing it gets wrong: see [`super::deviation`].
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use super::context::{self, EVENTS};
 use super::diagnosis::Refusal;
 use super::positional::Positional;
-use super::{Reference, Rule};
+use super::{Reference, Rule, deviation};
 use crate::Result;
 use crate::event::schema;
 
@@ -46,6 +48,7 @@ pub async fn run_batch(
     events: &[RecordBatch],
 ) -> Result<RecordBatch> {
     let session = context::session(ordered_schema(), with_order(events), references)?;
+    deviation::register(&session);
     let run = async {
         let state = session.state();
         let plan = state.create_logical_plan(&rule.sql).await?;

@@ -4,6 +4,7 @@ mod batch;
 mod cells;
 mod checkpoint;
 mod context;
+mod deviation;
 mod diagnosis;
 mod engine;
 mod evaluation;

@@ -54,7 +54,7 @@ pub(crate) trait Rounded {
     fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage>;
 }
 
-const NOT_OF_THESE_ROWS: Damage = "sums are of other rows";
+pub(super) const NOT_OF_THESE_ROWS: Damage = "sums are of other rows";
 
 /// `count(*)`, and `count(x)` with "x is not NULL" in the mask.
 #[derive(Debug, Default)]
@@ -235,92 +235,11 @@ impl<const AVERAGE: bool> Rounded for FloatTotal<AVERAGE> {
     }
 
     fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage> {
-        if !pairs.fits(self.0.len(), |slot| self.0[slot].n_finite > 0) {
+        if !pairs.fits(self.0.len(), 1, |slot| self.0[slot].n_finite > 0) {
             return Err(NOT_OF_THESE_ROWS);
         }
         for (slot, sum, compensation) in pairs.iter() {
             (self.0[slot].sum, self.0[slot].compensation) = (sum, compensation);
-        }
-        Ok(())
-    }
-}
-
-/// `stddev` (of a sample, or of the population when `POPULATION`), by Welford's method (1962) with
-/// rows taken back.
-#[derive(Debug, Default)]
-pub(crate) struct Deviation<const POPULATION: bool>(Vec<Moments>);
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Moments {
-    n: u32,
-    n_non_finite: u32,
-    mean: f64,
-    m2: f64,
-}
-
-impl Moments {
-    fn add(&mut self, value: f64) {
-        self.n += 1;
-        let before = value - self.mean;
-        self.mean += before / f64::from(self.n);
-        self.m2 += before * (value - self.mean);
-    }
-
-    fn subtract(&mut self, value: f64) {
-        self.n -= 1;
-        if self.n == 0 {
-            (self.mean, self.m2) = (0.0, 0.0);
-            return;
-        }
-        let before = value - self.mean;
-        self.mean -= before / f64::from(self.n);
-        self.m2 = (self.m2 - before * (value - self.mean)).max(0.0);
-    }
-}
-
-impl<const POPULATION: bool> Accumulator for Deviation<POPULATION> {
-    fn grow(&mut self, n: usize) {
-        self.0.resize(n.max(self.0.len()), Moments::default());
-    }
-    fn enter(&mut self, slot: usize, value: u64, _: u64, _: u64) {
-        let (state, value) = (&mut self.0[slot], f64::from_bits(value));
-        if value.is_finite() { state.add(value) } else { state.n_non_finite += 1 }
-    }
-    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
-        let (state, value) = (&mut self.0[slot], f64::from_bits(value));
-        if value.is_finite() { state.subtract(value) } else { state.n_non_finite -= 1 }
-    }
-    fn read(&self, slot: usize) -> Option<u64> {
-        let state = &self.0[slot];
-        let total = state.n + state.n_non_finite;
-        let divisor = if POPULATION { total } else { total.saturating_sub(1) };
-        if divisor == 0 {
-            return None;
-        }
-        let variance =
-            if state.n_non_finite > 0 { f64::NAN } else { state.m2 / f64::from(divisor) };
-        Some(variance.sqrt().to_bits())
-    }
-    fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Moments>()
-    }
-}
-
-impl<const POPULATION: bool> Rounded for Deviation<POPULATION> {
-    fn rounded(&self) -> FloatPairs {
-        let mut pairs = FloatPairs::default();
-        for (slot, moments) in self.0.iter().enumerate().filter(|(_, moments)| moments.n > 0) {
-            pairs.push(slot, moments.mean, moments.m2);
-        }
-        pairs
-    }
-
-    fn set_rounded(&mut self, pairs: &FloatPairs) -> Result<(), Damage> {
-        if !pairs.fits(self.0.len(), |slot| self.0[slot].n > 0) {
-            return Err(NOT_OF_THESE_ROWS);
-        }
-        for (slot, mean, m2) in pairs.iter() {
-            (self.0[slot].mean, self.0[slot].m2) = (mean, m2);
         }
         Ok(())
     }

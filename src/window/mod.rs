@@ -4,6 +4,7 @@
 //! are integers here (see [`Interner`]), values are 64-bit cells.
 
 mod accumulator;
+mod deviation;
 mod frame;
 mod interner;
 mod lane;

@@ -1,9 +1,9 @@
 //! One frame of a lane with its running aggregates.
 
 use super::accumulator::{
-    Accumulator, Candidates, CellKind, Count, Deviation, DistinctCount, FloatTotal, IntegerSum,
-    Queue, Rounded,
+    Accumulator, Candidates, CellKind, Count, DistinctCount, FloatTotal, IntegerSum, Queue, Rounded,
 };
+use super::deviation::Deviation;
 use super::frame::{Cursor, Frame, Schedule};
 use super::interner::Interner;
 use super::lane_log::LaneLog;

@@ -116,9 +116,9 @@ impl RecencyEntries {
 pub struct FloatPairs {
     /// Slot of the key.
     pub slots: Vec<u32>,
-    /// Sum, or mean.
+    /// Sum, or sum of squares.
     pub first: Vec<f64>,
-    /// Rounding error of the sum, or sum of squares.
+    /// What was rounded off it.
     pub second: Vec<f64>,
 }
 
@@ -129,10 +129,16 @@ impl FloatPairs {
         self.second.push(second);
     }
 
-    /// Whether these are the keys for which `is_wanted` says so among `n_slots`, each once.
-    pub(super) fn fits(&self, n_slots: usize, is_wanted: impl Fn(usize) -> bool) -> bool {
+    /// Whether these are the keys for which `is_wanted` says so among `n_slots`, each `n_pairs` times.
+    pub(super) fn fits(
+        &self,
+        n_slots: usize,
+        n_pairs: usize,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> bool {
         let n = self.slots.len();
-        let wanted = (0..n_slots).filter(|slot| is_wanted(*slot)).map(|slot| slot as u32);
+        let wanted = (0..n_slots).filter(|slot| is_wanted(*slot));
+        let wanted = wanted.flat_map(|slot| std::iter::repeat_n(slot as u32, n_pairs));
         self.first.len() == n && self.second.len() == n && wanted.eq(self.slots.iter().copied())
     }
 

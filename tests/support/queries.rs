@@ -52,6 +52,7 @@ fn call() -> impl Strategy<Value = String> {
         "max(time)",
         "stddev(latitude)",
         "stddev(asn)",
+        "stddev_pop(latitude * 1e6 + asn)",
         "first_value(device)",
         "first_value(asn)",
         "last_value(device)",
