@@ -13,11 +13,13 @@ fn keys_of<T: for<'de> Deserialize<'de>>() -> Vec<String> {
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 12] = [
+    let tables: [(&str, Vec<String>); 14] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
         ("order.", keys_of::<OrderConfig>()),
+        ("enrich.", keys_of::<EnrichConfig>()),
+        ("enrich.network.", keys_of::<NetworkListConfig>()),
         ("kafka.", keys_of::<KafkaConfig>()),
         ("alerts.", keys_of::<AlertsConfig>()),
         ("dead_letter.", keys_of::<SinkConfig>()),
@@ -102,6 +104,7 @@ fn the_example_with_every_comment_taken_off_is_sound() {
         EXAMPLE.lines().map(|l| l.strip_prefix("# ").filter(|t| is_line(t)).unwrap_or(l)).collect();
     let config = parse("all", &text.join("\n")).unwrap();
     assert_eq!(config.reference.len(), 1);
+    assert_eq!(config.enrich.network.len(), 1);
     assert_eq!(config.kafka.librdkafka.len(), 2);
 }
 
@@ -149,6 +152,8 @@ fn bad_files_are_told_with_place_and_way_out() {
         "[order]\nbatch_events = 0\n",
         &["f.toml:2:1 (order.batch_events): must be at least 1"],
     );
+    refused("[enrich]\ncache_entries = 0\n", &["(enrich.cache_entries): must be at least 1"]);
+    refused("[[enrich.network]]\nclass = 'tro'\nfile = 'x'\n", &["(enrich.network.class)"]);
     refused("[alerts]\nstdout = false\n", &["alerts go nowhere"]);
     refused("[late]\ntopic = 'late'\n", &["a topic without brokers"]);
     refused("[kafka]\nbrokers = 'a:1'\n", &["brokers without topics"]);

@@ -4,6 +4,7 @@ mod batch;
 mod cells;
 mod context;
 mod diagnosis;
+mod distance;
 mod engine;
 mod evaluation;
 mod explain;
