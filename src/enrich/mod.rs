@@ -72,8 +72,9 @@ pub fn unfilled_columns(config: &EnrichConfig) -> Vec<&'static str> {
     columns.extend(unfilled(!config.asn.is_empty(), &OF_ASN));
     columns.extend(unfilled(!config.network.is_empty(), &[NETWORK]));
     columns.extend(unfilled(config.user_agents.is_some(), &OF_AGENT));
-    columns.sort_unstable();
-    columns.into_iter().map(|index| schema::COLUMNS[index].name).collect()
+    let mut names: Vec<_> = columns.iter().map(|index| schema::COLUMNS[*index].name).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Warns in the log of data that is older than 30 days.
