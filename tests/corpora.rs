@@ -286,7 +286,16 @@ fn travellers(mut events: Vec<(i64, String)>) -> BTreeMap<String, (f64, f64)> {
     fs::write(folder.path().join("log.jsonl"), log).unwrap();
     let rows = |engine: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
-        command.args(["rules", "run", "travel", "log.jsonl", "--rules", "rules", "--engine", engine]);
+        command.args([
+            "rules",
+            "run",
+            "travel",
+            "log.jsonl",
+            "--rules",
+            "rules",
+            "--engine",
+            engine,
+        ]);
         let output = command.current_dir(folder.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

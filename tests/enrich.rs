@@ -23,8 +23,18 @@ const NOW: i64 = 2_000_000_000_000_000;
 
 /// The columns that the stage may fill.
 const FILLED: [&str; 12] = [
-    "country", "city", "latitude", "longitude", "accuracy_km", "asn", "as_org", "network",
-    "ip_prefix", "agent", "os", "device_type",
+    "country",
+    "city",
+    "latitude",
+    "longitude",
+    "accuracy_km",
+    "asn",
+    "as_org",
+    "network",
+    "ip_prefix",
+    "agent",
+    "os",
+    "device_type",
 ];
 
 /// A batch of events with these other fields.
@@ -125,8 +135,8 @@ fn flat(country: &'static str, city: &'static str, at: (f64, f64)) -> Value {
     map(&[
         ("city", Value::Text(city)),
         ("country_code", Value::Text(country)),
-        ("latitude", Value::Double(at.0)),
-        ("longitude", Value::Double(at.1)),
+        ("latitude", Value::Float(at.0 as f32)),
+        ("longitude", Value::Float(at.1 as f32)),
         ("postcode", Value::Text("")),
         ("timezone", Value::Text("UTC")),
     ])
@@ -282,10 +292,7 @@ fn what_the_sender_gave_stays_and_is_not_mixed_with_what_contradicts_it() {
             r#""latitude":1.5"#,
             format!("{operator} city=Paris country=FR latitude=1.5 network=unknown"),
         ),
-        (
-            r#""asn":64501,"country":"US""#,
-            "asn=64501 country=US network=hosting".to_owned(),
-        ),
+        (r#""asn":64501,"country":"US""#, "asn=64501 country=US network=hosting".to_owned()),
         (
             r#""as_org":"Mine","country":"US","network":"office""#,
             "as_org=Mine asn=64500 country=US network=office".to_owned(),
@@ -330,7 +337,10 @@ fn layouts_of_csv_files() {
         ("192.0.2.0/24,de\n", "DE"),
         ("3221225984,3221226239,DE\n", "DE"),
         ("\"192.0.2.0\",\"192.0.2.255\",\"DE\"\r\n", "DE"),
-        ("192.0.2.0,192.0.2.255,DE,Hesse,,\"Frankfurt, Main\",60311,50.1,8.6,Europe/Berlin\n", "Frankfurt, Main DE 50.1 8.6"),
+        (
+            "192.0.2.0,192.0.2.255,DE,Hesse,,\"Frankfurt, Main\",60311,50.1,8.6,Europe/Berlin\n",
+            "Frankfurt, Main DE 50.1 8.6",
+        ),
         ("192.0.2.0,192.0.2.255,EU,DE,Hesse,Frankfurt,50.1,8.6\n", "Frankfurt DE 50.1 8.6"),
         ("network,latitude,longitude,accuracy_radius\n192.0.2.0/24,50.1,8.6,100\n", "100 50.1 8.6"),
         ("\u{feff}# made by hand\n\nstart,end,note,country\n192.0.2.0,192.0.2.9,x,DE\n", "DE"),
@@ -338,16 +348,17 @@ fn layouts_of_csv_files() {
     ];
     let folder = Folder::new();
     for (text, expected) in cases {
-        let config = EnrichConfig {
-            city: vec![folder.write("city.csv", text)],
-            ..EnrichConfig::default()
-        };
+        let config =
+            EnrichConfig { city: vec![folder.write("city.csv", text)], ..EnrichConfig::default() };
         assert_eq!(of_addresses(&config, &["192.0.2.7", "192.0.3.1"]), [expected, ""], "{text}");
     }
     let cases = [
         ("192.0.2.0,192.0.2.255,64500,\"Example, Inc.\"\n", "Example, Inc. 64500"),
         ("192.0.2.0/24,AS64500\n", "64500"),
-        ("network,autonomous_system_number,autonomous_system_organization\n192.0.2.0/24,64500,\"A \"\"B\"\"\"\n", "A \"B\" 64500"),
+        (
+            "network,autonomous_system_number,autonomous_system_organization\n192.0.2.0/24,64500,\"A \"\"B\"\"\"\n",
+            "A \"B\" 64500",
+        ),
     ];
     for (text, expected) in cases {
         let asn = vec![folder.write("asn.csv", text)];
@@ -361,7 +372,10 @@ fn the_narrower_range_and_the_first_file_win() {
     let folder = Folder::new();
     let own = "192.0.2.0/24,AA\n192.0.2.16/28,BB\n192.0.0.0/16,CC\n2001:db8::/32,DD\n";
     let config = EnrichConfig {
-        city: vec![folder.write("own.csv", own), folder.write("c.mmdb", cities().bytes(32, "City"))],
+        city: vec![
+            folder.write("own.csv", own),
+            folder.write("c.mmdb", cities().bytes(32, "City")),
+        ],
         ..EnrichConfig::default()
     };
     let addresses = ["192.0.2.1", "192.0.2.17", "192.0.9.9", "2001:db8:1::1", "192.0.2.200"];
@@ -466,9 +480,14 @@ fn versions_are_those_of_the_bytes() {
     other.add("203.0.113.0/24", flat("GB", "London", (51.5, 0.1)));
     moved.city = vec![folder.write("other.mmdb", other.bytes(28, "City"))];
     assert_ne!(Enricher::new(&moved).unwrap().version_map()["city"], old["city"]);
-    let at = |days: u64| std::time::UNIX_EPOCH + std::time::Duration::from_secs(BUILD_EPOCH + days * 86_400);
+    let at = |days: u64| {
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(BUILD_EPOCH + days * 86_400)
+    };
     let city = &stage.versions()[0];
-    assert_eq!((city.is_old(at(29)), city.is_old(at(30)), city.age_days(at(31))), (false, true, Some(31)));
+    assert_eq!(
+        (city.is_old(at(29)), city.is_old(at(30)), city.age_days(at(31))),
+        (false, true, Some(31))
+    );
 }
 
 /// What is said of a file that cannot be used.
@@ -540,7 +559,8 @@ fn agents_are_looked_at_up_to_a_length() {
         ..EnrichConfig::default()
     };
     let mut stage = Enricher::new(&config).unwrap();
-    let agent = |before: usize| format!(r#""user_agent":"Mozilla/5.0 {} Firefox/9.1""#, "é".repeat(before));
+    let agent =
+        |before: usize| format!(r#""user_agent":"Mozilla/5.0 {} Firefox/9.1""#, "é".repeat(before));
     let (near, far) = (agent(490), agent(1_900));
     let filled = stage.enrich(batch(&[&near, &far])).unwrap();
     assert_eq!(row(&filled, 0)["agent"], "Firefox");
@@ -549,8 +569,15 @@ fn agents_are_looked_at_up_to_a_length() {
 
 /// Addresses inside and outside of all networks, and what is none.
 const ADDRESSES: [&str; 9] = [
-    "192.0.2.1", "192.0.2.70", "192.0.2.200", "198.51.100.9", "203.0.113.5", "2001:db8:1::7",
-    "::ffff:192.0.2.1", "10.0.0.1", "none",
+    "192.0.2.1",
+    "192.0.2.70",
+    "192.0.2.200",
+    "198.51.100.9",
+    "203.0.113.5",
+    "2001:db8:1::7",
+    "::ffff:192.0.2.1",
+    "10.0.0.1",
+    "none",
 ];
 
 fn fields() -> impl Strategy<Value = String> {

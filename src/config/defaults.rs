@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, SshdConfig,
-    StateConfig,
+    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig,
+    SshdConfig, StateConfig,
 };
 
 const KIB: u64 = 1024;

@@ -134,7 +134,7 @@ pub struct EnrichConfig {
     /// Regular expressions for user agents: `regexes.yaml` of uap-core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agents: Option<PathBuf>,
-    /// Addresses whose answers are remembered, and as many user agents.
+    /// Addresses whose answers are remembered, and a quarter as many user agents.
     pub cache_entries: usize,
     /// Lists of networks of one class.
     pub network: Vec<NetworkListConfig>,

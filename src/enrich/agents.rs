@@ -91,7 +91,9 @@ impl Agents {
         let os = os.as_deref().filter(|name| !name.is_empty()).unwrap_or(OTHER);
         let device = device.as_deref().unwrap_or(OTHER);
         let device_type = device_type(text, family.unwrap_or_default(), os, device);
-        let family = family.or_else(|| product(text)).unwrap_or(OTHER);
+        // The expressions take the app of a camera vendor for the system's own browser.
+        let own = product(text).filter(|_| device_type == DeviceType::App || family.is_none());
+        let family = own.or(family).unwrap_or(OTHER);
         let short = |name: &str| cut(name, NAME_BYTES_MAX).into();
         Agent { family: short(family), os: short(os), device_type }
     }
@@ -120,14 +122,50 @@ fn is_browser(text: &str) -> bool {
 
 /// Parts of names of programs that nobody sits at.
 const BOTS: [&str; 25] = [
-    "bot", "spider", "crawl", "slurp", "scrapy", "headless", "phantomjs", "selenium", "puppeteer",
-    "curl", "wget", "httpie", "python", "libwww", "go-http-client", "java/", "apache-httpclient",
-    "aiohttp", "node-fetch", "axios", "postman", "powershell", "winhttp", "nikto", "sqlmap",
+    "bot",
+    "spider",
+    "crawl",
+    "slurp",
+    "scrapy",
+    "headless",
+    "phantomjs",
+    "selenium",
+    "puppeteer",
+    "curl",
+    "wget",
+    "httpie",
+    "python",
+    "libwww",
+    "go-http-client",
+    "java/",
+    "apache-httpclient",
+    "aiohttp",
+    "node-fetch",
+    "axios",
+    "postman",
+    "powershell",
+    "winhttp",
+    "nikto",
+    "sqlmap",
 ];
 
 const TVS: [&str; 16] = [
-    "smart-tv", "smarttv", "smart tv", "appletv", "apple tv", "googletv", "android tv", "hbbtv",
-    "netcast", "roku", "bravia", "web0s", "crkey", "aft", "tizen tv", "dtv",
+    "smart-tv",
+    "smarttv",
+    "smart tv",
+    "appletv",
+    "apple tv",
+    "googletv",
+    "android tv",
+    "hbbtv",
+    "netcast",
+    "roku",
+    "bravia",
+    "web0s",
+    "crkey",
+    "aft",
+    "tizen tv",
+    "dtv",
 ];
 
 const TABLETS: [&str; 4] = ["ipad", "tablet", "kindle", "playbook"];
@@ -135,13 +173,34 @@ const TABLETS: [&str; 4] = ["ipad", "tablet", "kindle", "playbook"];
 const MOBILES: [&str; 6] = ["iphone", "ipod", "mobile", "phone", "blackberry", "opera mini"];
 
 const MOBILE_SYSTEMS: [&str; 11] = [
-    "iOS", "Windows Phone", "Windows Mobile", "BlackBerry OS", "Symbian OS", "Firefox OS", "KaiOS",
-    "WatchOS", "Bada", "MeeGo", "Sailfish",
+    "iOS",
+    "Windows Phone",
+    "Windows Mobile",
+    "BlackBerry OS",
+    "Symbian OS",
+    "Firefox OS",
+    "KaiOS",
+    "WatchOS",
+    "Bada",
+    "MeeGo",
+    "Sailfish",
 ];
 
 const DESKTOP_SYSTEMS: [&str; 14] = [
-    "Windows", "Mac OS X", "Mac OS", "Linux", "Ubuntu", "Debian", "Fedora", "Red Hat", "Gentoo",
-    "Chrome OS", "FreeBSD", "OpenBSD", "NetBSD", "Solaris",
+    "Windows",
+    "Mac OS X",
+    "Mac OS",
+    "Linux",
+    "Ubuntu",
+    "Debian",
+    "Fedora",
+    "Red Hat",
+    "Gentoo",
+    "Chrome OS",
+    "FreeBSD",
+    "OpenBSD",
+    "NetBSD",
+    "Solaris",
 ];
 
 const TV_SYSTEMS: [&str; 7] =
@@ -153,8 +212,9 @@ fn device_type(text: &str, family: &str, os: &str, device: &str) -> DeviceType {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let family = family.to_ascii_lowercase();
     // Inside of a browser's text such a word may stand by chance ("Cubot" makes telephones).
-    let is_bot = |word: &&str| if is_browser(text) { family.contains(*word) } else { lower.contains(*word) };
-    if device == "Spider" || BOTS.iter().any(|word| is_bot(&word)) {
+    let is_bot =
+        |word: &&str| if is_browser(text) { family.contains(*word) } else { lower.contains(*word) };
+    if device == "Spider" || BOTS.iter().any(is_bot) {
         DeviceType::Bot
     } else if TV_SYSTEMS.iter().any(|system| os.starts_with(system)) || has_tv(&lower) {
         DeviceType::Tv
@@ -213,7 +273,13 @@ mod tests {
             (tab, "Chrome", "Android", "Samsung SM-X710", Tablet),
             (cubot, "Chrome Mobile", "Android", "CUBOT_X19", Mobile),
             (fire, "Chrome", "Android", "AFTS", Tv),
-            ("Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X)", "Mobile Safari", "iOS", "iPad", Tablet),
+            (
+                "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X)",
+                "Mobile Safari",
+                "iOS",
+                "iPad",
+                Tablet,
+            ),
             ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0)", "Mobile Safari", "iOS", "iPhone", Mobile),
             ("Mozilla/5.0 (Web0S; Linux/SmartTV)", "Chrome", "webOS", "LG", Tv),
             ("Mozilla/5.0 (compatible; Googlebot/2.1)", "Googlebot", "Other", "Spider", Bot),

@@ -89,21 +89,30 @@ pub(super) fn keep(keys: &UInt32Array, passes: impl Fn(usize, u32) -> bool) -> U
 }
 
 /// One value for each of the distinct addresses of a batch, or for each of its agents.
-pub(super) fn texts<'a, T>(all: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> StringViewArray {
+pub(super) fn texts<'a, T>(
+    all: &'a [T],
+    value: impl Fn(&'a T) -> Option<&'a str>,
+) -> StringViewArray {
     let mut builder = StringViewBuilder::with_capacity(all.len());
     all.iter().for_each(|one| builder.append_option(value(one)));
     builder.finish()
 }
 
 /// See [`texts`].
-pub(super) fn floats(all: &[Option<Arc<Facts>>], value: impl Fn(&Facts) -> Option<f64>) -> Float64Array {
+pub(super) fn floats(
+    all: &[Option<Arc<Facts>>],
+    value: impl Fn(&Facts) -> Option<f64>,
+) -> Float64Array {
     let mut builder = Float64Builder::with_capacity(all.len());
     all.iter().for_each(|facts| builder.append_option(facts.as_deref().and_then(&value)));
     builder.finish()
 }
 
 /// See [`texts`].
-pub(super) fn integers(all: &[Option<Arc<Facts>>], value: impl Fn(&Facts) -> Option<i64>) -> Int64Array {
+pub(super) fn integers(
+    all: &[Option<Arc<Facts>>],
+    value: impl Fn(&Facts) -> Option<i64>,
+) -> Int64Array {
     let mut builder = Int64Builder::with_capacity(all.len());
     all.iter().for_each(|facts| builder.append_option(facts.as_deref().and_then(&value)));
     builder.finish()

@@ -92,7 +92,8 @@ impl DataFile {
         if !metadata.is_file() {
             return Err(unread("it is no regular file".to_owned()));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(1 << 31));
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(1 << 31));
         file.take(FILE_BYTES_MAX + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| unread(error.to_string()))?;
@@ -102,7 +103,8 @@ impl DataFile {
         let changed = metadata.modified().ok();
         let changed_seconds =
             changed.and_then(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs()));
-        let digest = Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let digest =
+            Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { kind, name, bytes, digest, changed_seconds })
     }
 
@@ -124,13 +126,15 @@ impl DataFile {
 
     /// The file as text.
     pub(super) fn text(&self) -> Result<&str> {
-        std::str::from_utf8(&self.bytes).map(|text| text.trim_start_matches('\u{feff}')).map_err(|error| {
-            let before = self.bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            self.refuse(Some(line), "a data file is neither MMDB nor text")
-                .detail("these bytes are no UTF-8")
-                .hint("unpack what is packed (.gz, .zip); download again what is cut short")
-        })
+        std::str::from_utf8(&self.bytes).map(|text| text.trim_start_matches('\u{feff}')).map_err(
+            |error| {
+                let before = self.bytes.get(..error.valid_up_to()).unwrap_or_default();
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                self.refuse(Some(line), "a data file is neither MMDB nor text")
+                    .detail("these bytes are no UTF-8")
+                    .hint("unpack what is packed (.gz, .zip); download again what is cut short")
+            },
+        )
     }
 }
 

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn equal_texts_have_one_number() {
-        let texts = [Some("b"), None, Some("a"), Some("b"), Some("a long text, not inline"), Some("a")];
+        let texts =
+            [Some("b"), None, Some("a"), Some("b"), Some("a long text, not inline"), Some("a")];
         let column = StringViewArray::from_iter(texts);
         let mut distinct = Distinct::default();
         for _ in 0..2 {

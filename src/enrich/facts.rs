@@ -30,12 +30,12 @@ impl Facts {
         address.write_prefix(scratch);
         let is_public = address.is_public();
         let located = address.located();
-        let place = is_public.then(|| places.find(located, |answer| answer.place.clone())).flatten();
+        let place =
+            is_public.then(|| places.find(located, |answer| answer.place.clone())).flatten();
         let operator =
             is_public.then(|| operators.find(located, |answer| answer.operator.clone())).flatten();
-        let class = networks.and_then(|lists| {
-            lists.of_address(address.own).or_else(|| lists.of_address(located))
-        });
+        let class = networks
+            .and_then(|lists| lists.of_address(address.own).or_else(|| lists.of_address(located)));
         let asn = operator.as_ref().and_then(|operator| operator.asn);
         let operator_class =
             networks.zip(asn).and_then(|(lists, asn)| lists.of_system(i64::from(asn)));

@@ -222,6 +222,12 @@ impl<'de> Visitor<'de> for NestedVisitor {
         Ok(Nested::one(Scalar::Text(text.to_owned())))
     }
 
+    /// As its digits say: 8.68 of 32 bits is not 8.680000305175781.
+    fn visit_f32<E>(self, number: f32) -> Result<Nested, E> {
+        let digits = number.to_string();
+        Ok(Nested::one(Scalar::Number(digits.parse().unwrap_or(f64::from(number)))))
+    }
+
     fn visit_f64<E>(self, number: f64) -> Result<Nested, E> {
         Ok(Nested::one(Scalar::Number(number)))
     }

@@ -11,6 +11,7 @@ mod columns;
 mod data_file;
 mod distinct;
 mod facts;
+mod metrics;
 mod mmdb;
 mod networks;
 mod ranges;
@@ -39,6 +40,7 @@ use crate::event::schema::{self, index_of};
 use crate::{Error, Result};
 
 pub use self::data_file::{DataKind, DataVersion};
+pub use self::metrics::EnrichMetrics;
 pub use self::networks::NetworkClass;
 
 const COUNTRY: usize = index_of("country");
@@ -58,6 +60,9 @@ const DEVICE_TYPE: usize = index_of("device_type");
 const OF_CITY: [usize; 5] = [COUNTRY, CITY, LATITUDE, LONGITUDE, ACCURACY_KM];
 const OF_ASN: [usize; 2] = [ASN, AS_ORG];
 const OF_AGENT: [usize; 3] = [AGENT, OS, DEVICE_TYPE];
+
+/// Of so many addresses one agent is remembered: there are fewer of them, and their texts are long.
+const AGENTS_SHARE: usize = 4;
 
 /// The value of `network` where there are lists and none names the address.
 const UNKNOWN: &str = "unknown";
@@ -123,7 +128,7 @@ impl Enricher {
         if let Some(path) = &config.user_agents {
             let file = DataFile::read(DataKind::UserAgents, path)?;
             versions.push(file.version(None));
-            agents = Some(Agents::read(&file, config.cache_entries)?);
+            agents = Some(Agents::read(&file, config.cache_entries / AGENTS_SHARE)?);
         }
         Ok(Self {
             places,

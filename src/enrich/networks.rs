@@ -13,9 +13,7 @@ use crate::{Error, Result};
 const LINES_MAX: usize = 20_000_000;
 
 /// What a network is. Where lists disagree the class that comes first here wins.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkClass {
     /// Exits of the Tor network.
@@ -105,7 +103,10 @@ impl NetworksBuilder {
                 Some(Line::Nothing) => continue,
                 Some(Line::Span(span)) => self.ranges.push(span, class as u128, class as u32),
                 Some(Line::System(asn)) => {
-                    self.systems.entry(asn).and_modify(|own| *own = class.min(*own)).or_insert(class);
+                    self.systems
+                        .entry(asn)
+                        .and_modify(|own| *own = class.min(*own))
+                        .or_insert(class);
                 }
                 // The names of the columns of a CSV file.
                 None if named == 0 && index == 0 && is_header(text) => continue,

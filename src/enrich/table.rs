@@ -50,7 +50,8 @@ impl Table {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            split(line, &mut fields).ok_or_else(|| bad_line(file, number, "a quote is not closed"))?;
+            split(line, &mut fields)
+                .ok_or_else(|| bad_line(file, number, "a quote is not closed"))?;
             if layout.is_empty() {
                 let (found, is_header) = layout_of(&fields);
                 layout = found.ok_or_else(|| no_layout(file, number))?;

@@ -18,7 +18,8 @@ static EARTH: LazyLock<Geodesic> = LazyLock::new(Geodesic::wgs84);
 /// Length of the geodesic on the WGS 84 ellipsoid (Karney 2013), exact to nanometres; `None` where a
 /// latitude is beyond a pole or a number is none.
 fn distance_km(from: (f64, f64), to: (f64, f64)) -> Option<f64> {
-    let is_sound = |(latitude, longitude): (f64, f64)| latitude.abs() <= 90.0 && longitude.is_finite();
+    let is_sound =
+        |(latitude, longitude): (f64, f64)| latitude.abs() <= 90.0 && longitude.is_finite();
     if !is_sound(from) || !is_sound(to) {
         return None;
     }

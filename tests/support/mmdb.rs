@@ -8,6 +8,7 @@ use std::net::IpAddr;
 pub enum Value {
     Text(&'static str),
     Double(f64),
+    Float(f32),
     Short(u16),
     Unsigned(u32),
     Long(u64),
@@ -132,6 +133,10 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Text(text) => write_text(text, out),
         Value::Double(number) => {
             control(3, 8, out);
+            out.extend(number.to_be_bytes());
+        }
+        Value::Float(number) => {
+            control(15, 4, out);
             out.extend(number.to_be_bytes());
         }
         Value::Short(number) => write_number(5, &number.to_be_bytes(), out),
