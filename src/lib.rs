@@ -4,6 +4,7 @@ pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod enrich;
 mod error;
 pub mod event;
 pub mod kafka;

@@ -26,7 +26,8 @@ pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
 
 fn limits(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
     let (order, alerts, state) = (&config.order, &config.alerts, &config.state);
-    let at_least_one: [(KeyPath, usize); 8] = [
+    let at_least_one: [(KeyPath, usize); 9] = [
+        (&["enrich", "cache_entries"], config.enrich.cache_entries),
         (&["order", "batch_events"], order.batch_events),
         (&["order", "buffered_events_max"], order.buffered_events_max),
         (&["alerts", "evidence_max"], alerts.evidence_max),

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig, OutboxConfig,
-    SaslConfig, SshdConfig, StateConfig, TlsConfig, WhenFull,
+    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig,
+    OutboxConfig, SaslConfig, SshdConfig, StateConfig, TlsConfig, WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -23,6 +23,7 @@ const DEDUP_WINDOW: Duration = Duration::from_secs(10 * MINUTE_SECONDS);
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 const IDLE_RELEASE: Duration = Duration::from_secs(30);
 const BUFFERED_EVENTS_MAX: usize = 1_000_000;
+const CACHE_ENTRIES: usize = 131_072;
 const BATCH_EVENTS: usize = 8192;
 
 const GROUP: &str = "nightlatch";
@@ -77,6 +78,18 @@ impl Default for OrderConfig {
             idle_release: IDLE_RELEASE,
             buffered_events_max: BUFFERED_EVENTS_MAX,
             batch_events: BATCH_EVENTS,
+        }
+    }
+}
+
+impl Default for EnrichConfig {
+    fn default() -> Self {
+        Self {
+            city: Vec::new(),
+            asn: Vec::new(),
+            user_agents: None,
+            cache_entries: CACHE_ENTRIES,
+            network: Vec::new(),
         }
     }
 }

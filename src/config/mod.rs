@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::enrich::NetworkClass;
+
 pub(crate) use check::time_zone;
 pub use destination::{
     CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
@@ -45,6 +47,8 @@ pub struct Config {
     pub input: InputConfig,
     /// How records are brought into event-time order.
     pub order: OrderConfig,
+    /// Data files that say more about an address or an agent.
+    pub enrich: EnrichConfig,
     /// Where events come from in `run`.
     pub kafka: KafkaConfig,
     /// Where alerts go, and how large they may grow.
@@ -156,6 +160,34 @@ pub struct OrderConfig {
     pub buffered_events_max: usize,
     /// Events in one batch.
     pub batch_events: usize,
+}
+
+/// `[enrich]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnrichConfig {
+    /// Files with country, city and position of addresses, MMDB or CSV; the first that knows an
+    /// address answers.
+    pub city: Vec<PathBuf>,
+    /// Files with number and organisation of the network of an address, in the same way.
+    pub asn: Vec<PathBuf>,
+    /// Regular expressions for user agents: `regexes.yaml` of uap-core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agents: Option<PathBuf>,
+    /// Addresses whose answers are remembered, and a quarter as many user agents.
+    pub cache_entries: usize,
+    /// Lists of networks of one class.
+    pub network: Vec<NetworkListConfig>,
+}
+
+/// `[[enrich.network]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkListConfig {
+    /// What the networks are.
+    pub class: NetworkClass,
+    /// Addresses, CIDRs, ranges and AS numbers, one a line.
+    pub file: PathBuf,
 }
 
 /// `[alerts]`

@@ -7,11 +7,13 @@ const EXAMPLE: &str = include_str!("../../nightlatch.example.toml");
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 16] = [
+    let tables: [(&str, Vec<String>); 18] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
         ("order.", keys_of::<OrderConfig>()),
+        ("enrich.", keys_of::<EnrichConfig>()),
+        ("enrich.network.", keys_of::<NetworkListConfig>()),
         ("kafka.", keys_of::<KafkaConfig>()),
         ("kafka.tls.", keys_of::<TlsConfig>()),
         ("kafka.sasl.", keys_of::<SaslConfig>()),
@@ -110,6 +112,7 @@ fn the_example_with_every_comment_taken_off_is_sound() {
     let config =
         parse("all", &text.join("\n").replace("enabled = false", "enabled = true")).unwrap();
     assert_eq!(config.reference.len(), 1);
+    assert_eq!(config.enrich.network.len(), 1);
     assert_eq!(config.kafka.librdkafka.len(), 2);
     assert_eq!(config.destination.len(), 10);
 }
@@ -199,6 +202,8 @@ fn bad_files_are_told_with_place_and_way_out() {
         &["(state.checkpoint_every): must be at least \"100 milliseconds\""],
     );
     assert!(parse("x", "[state]\ncheckpoint_every = '100 milliseconds'\n").is_ok());
+    refused("[enrich]\ncache_entries = 0\n", &["(enrich.cache_entries): must be at least 1"]);
+    refused("[[enrich.network]]\nclass = 'tro'\nfile = 'x'\n", &["(enrich.network.class)"]);
     refused("[alerts]\nstdout = false\n", &["alerts go nowhere"]);
     refused("[late]\ntopic = 'late'\n", &["a topic without brokers"]);
     refused("[kafka]\nbrokers = 'a:1'\n", &["brokers without topics"]);

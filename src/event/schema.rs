@@ -46,7 +46,7 @@ const fn text(name: &'static str) -> Column {
 }
 
 /// Number of columns that rules see.
-pub const N_COLUMNS: usize = 30;
+pub const N_COLUMNS: usize = 31;
 
 /// All columns that rules see, in order. `time` is column 0.
 pub const COLUMNS: [Column; N_COLUMNS] = [
@@ -80,6 +80,7 @@ pub const COLUMNS: [Column; N_COLUMNS] = [
     text("agent"),
     text("os"),
     text("device_type"),
+    column("accuracy_km", ColumnKind::Float, true),
 ];
 
 /// Index of a column of [`COLUMNS`] by name.

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionConfig;
 
 use super::diagnosis::{Refusal, refuse};
-use super::{Reference, Rule, plan, positional, statement};
+use super::{Reference, Rule, distance, plan, positional, statement};
 use crate::event::schema;
 use crate::{Error, Result};
 
@@ -39,6 +39,7 @@ pub(super) fn session(
     // not of another in the same node, on which its physical planner then panics.
     context.remove_optimizer_rule("common_sub_expression_eliminate");
     positional::register(&context);
+    distance::register(&context);
     register(&context, EVENTS, events_schema, batches)?;
     for reference in references {
         let (schema, batches) = read_csv(reference)?;

@@ -147,6 +147,16 @@ impl Engine {
         self.plans[rule].schema.clone()
     }
 
+    /// The columns of `events` that a rule's rows or conditions stand on.
+    pub fn columns_used(&self, rule: usize) -> Vec<&'static str> {
+        let nodes = self.plans[rule].nodes.iter();
+        let event = |node: &NodeId| match self.program.nodes[*node].kind {
+            NodeKind::Event(index) => Some(schema::COLUMNS[index].name),
+            _ => None,
+        };
+        nodes.filter_map(event).collect()
+    }
+
     /// Runs one batch (schema [`crate::event::schema::event_batch`]) in event-time order: each
     /// group of equal times whole, no time older than any batch before.
     ///

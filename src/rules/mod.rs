@@ -6,6 +6,7 @@ mod checkpoint;
 mod context;
 mod deviation;
 mod diagnosis;
+mod distance;
 mod engine;
 mod evaluation;
 mod explain;

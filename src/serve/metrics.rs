@@ -13,6 +13,7 @@ use prometheus::{
 
 use super::checkpoint::CheckpointMetrics;
 use crate::delivery::DeliveryMetrics;
+use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub lag_seconds: Gauge,
     /// What the Kafka consumer counts.
     pub kafka: KafkaMetrics,
+    /// What is known of the data files.
+    pub enrich: EnrichMetrics,
     lane_keys: IntGaugeVec,
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
@@ -275,6 +278,7 @@ fn build() -> Outcome<Metrics> {
             "How far the released event time is behind the clock.",
         )?,
         kafka: kafka(&make)?,
+        enrich: enrich(&make)?,
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
@@ -418,6 +422,20 @@ fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
             "silenced_total",
             &["silence"],
             "Alert revisions that a silence hid.",
+        )?,
+    })
+}
+
+fn enrich(make: &Maker) -> Outcome<EnrichMetrics> {
+    Ok(EnrichMetrics {
+        built_seconds: make.gauges(
+            "enrichment_build_timestamp_seconds",
+            &["file"],
+            "When the data of a file was built; of a file that does not say it, when it was changed.",
+        )?,
+        failures: make.counter(
+            "enrichment_failures_total",
+            "Records of data files that could not be read.",
         )?,
     })
 }

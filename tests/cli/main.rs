@@ -314,6 +314,27 @@ fn the_pack_inside_the_binary_is_sound() {
 }
 
 #[test]
+fn rules_that_use_columns_without_data_are_named_and_run() {
+    let folder = folder();
+    let travel = RULE.replace("account, count(*)", "account, country, asn, ip_prefix, count(*)");
+    write(folder.path(), "rules/travel.sql", travel.replace("count(*) OVER", "count(city) OVER"));
+    write(folder.path(), "asn.csv", "192.0.2.0/24,64500\n");
+    write(folder.path(), "asn.toml", "[enrich]\nasn = [\"asn.csv\"]\n");
+    let check = run(folder.path(), &["rules", "check", "--rules", "rules"]);
+    assert_eq!(check.code, 0, "{}", check.err);
+    assert!(check.err.contains("\n  travel: asn, city, country\n"), "{}", check.err);
+    assert!(!check.err.contains("three_failures"), "{}", check.err);
+    assert!(check.err.ends_with("2 rules run, 0 refused\n"), "{}", check.err);
+    let check = run(folder.path(), &["rules", "check", "--rules", "rules", "--config", "asn.toml"]);
+    assert!(check.err.contains("\n  travel: city, country\n"), "{}", check.err);
+    let list = run(folder.path(), &["rules", "list", "--rules", "rules"]);
+    let lines: Vec<&str> = list.out.lines().collect();
+    assert!(lines[0].contains(r#""rule":"three_failures""#), "{}", list.out);
+    assert!(!lines[0].contains("unfilled_columns"), "{}", list.out);
+    assert!(lines[1].contains(r#""unfilled_columns":["asn","city","country"]"#), "{}", list.out);
+}
+
+#[test]
 fn rules_run_gives_the_same_rows_by_both_engines_and_in_every_format() {
     let folder = folder();
     write(folder.path(), "x.jsonl", failures("192.0.2.1", 9) + &failures("192.0.2.2", 5));

@@ -4,5 +4,6 @@
 
 pub mod arrival;
 pub mod events;
+pub mod mmdb;
 pub mod queries;
 pub mod rows;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::unfilled;
 use crate::cli::{Exit, Outcome, RuleSource, plan, terminal};
 
 const EXAMPLES: &str = "Examples:
@@ -22,6 +23,9 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let (engine, refused) = plan(pack, &config)?;
     for error in &refused {
         terminal::say(&format!("refused: {error}\n"));
+    }
+    if let Some(note) = unfilled::note(&unfilled::by_rule(&engine, &config)) {
+        terminal::say(&note);
     }
     terminal::say(&format!("{} rules run, {} refused", engine.rules().len(), refused.len()));
     Ok(if refused.is_empty() { Exit::Good } else { Exit::No })

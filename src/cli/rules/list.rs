@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Exit, Outcome, RuleSource, terminal};
-use crate::rules::Rule;
+use super::unfilled;
+use crate::cli::{Exit, Outcome, RuleSource, plan, terminal};
+use crate::rules::{Pack, Rule};
 use crate::serve::metrics::severity_label;
 
 const EXAMPLES: &str = "Examples:
@@ -24,24 +25,33 @@ pub(in crate::cli) struct ListArgs {
 }
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
-    let (_, pack) = args.rules.load()?;
+    let (config, pack) = args.rules.load()?;
     pack.refused.iter().for_each(terminal::complain);
-    let text = if args.json || !terminal::stdout_is_terminal() {
-        pack.rules.iter().map(json_line).collect()
+    // Whether a rule can run is what `rules check` says: a list has those that cannot, too.
+    let planned = plan(Pack { rules: pack.rules.clone(), refused: Vec::new() }, &config);
+    let unfilled = planned.map(|(engine, _)| unfilled::by_rule(&engine, &config));
+    let unfilled = unfilled.unwrap_or_default();
+    if args.json || !terminal::stdout_is_terminal() {
+        let line = |rule: &Rule| json_line(rule, unfilled.get(&rule.id));
+        terminal::print(&pack.rules.iter().map(line).collect::<String>())?;
     } else {
-        table(&pack.rules)
-    };
-    terminal::print(&text)?;
+        terminal::print(&table(&pack.rules))?;
+        unfilled::note(&unfilled).iter().for_each(|note| terminal::say(&format!("\n{note}")));
+    }
     Ok(Exit::Good)
 }
 
-fn json_line(rule: &Rule) -> String {
+/// `unfilled_columns` is there when a column of the rule is NULL unless the sender gives it.
+fn json_line(rule: &Rule, unfilled: Option<&Vec<&'static str>>) -> String {
     let front = &rule.front;
-    let line = json!({
+    let mut line = json!({
         "rule": rule.id, "rule_version": rule.version, "title": front.title,
         "severity": severity_label(front.severity), "entity": front.entity,
         "quiet_seconds": quiet(rule).as_secs_f64(), "attack": front.attack,
     });
+    if let (Some(columns), Some(object)) = (unfilled, line.as_object_mut()) {
+        object.insert("unfilled_columns".to_owned(), json!(columns));
+    }
     format!("{line}\n")
 }
 

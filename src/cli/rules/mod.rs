@@ -9,6 +9,7 @@ mod memory;
 mod output;
 mod run;
 mod test;
+mod unfilled;
 
 use clap::Subcommand;
 
