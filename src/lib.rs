@@ -7,6 +7,7 @@ pub mod delivery;
 mod error;
 pub mod event;
 pub mod kafka;
+pub mod learn;
 pub mod order;
 pub mod pipeline;
 pub mod rules;

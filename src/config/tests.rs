@@ -13,7 +13,7 @@ fn keys_of<T: for<'de> Deserialize<'de>>() -> Vec<String> {
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 12] = [
+    let tables: [(&str, Vec<String>); 14] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
@@ -23,6 +23,8 @@ fn all_keys() -> Vec<String> {
         ("dead_letter.", keys_of::<SinkConfig>()),
         ("late.", keys_of::<SinkConfig>()),
         ("state.", keys_of::<StateConfig>()),
+        ("learn.", keys_of::<LearnConfig>()),
+        ("learn.risk.", keys_of::<RiskConfig>()),
         ("reference.", keys_of::<ReferenceConfig>()),
         ("http.", keys_of::<HttpConfig>()),
         ("log.", keys_of::<LogConfig>()),

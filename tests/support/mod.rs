@@ -4,5 +4,6 @@
 
 pub mod arrival;
 pub mod events;
+pub mod logins;
 pub mod queries;
 pub mod rows;

@@ -1,0 +1,206 @@
+//! The two sides of a login, its network and its client, and what all remembered logins had of them.
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+use super::budget::Budget;
+use super::codec::coded_struct;
+use super::slab::Slab;
+use super::values::{GONE, Key, Values};
+use crate::Result;
+use crate::store::{BlockReader, BlockRef, BlockWriter};
+
+/// Features of a side.
+pub(super) const N_LEVELS: usize = 4;
+
+/// Features of the network. The first is the one that the others describe.
+pub(super) const IP: usize = 0;
+pub(super) const ASN: usize = 1;
+pub(super) const COUNTRY: usize = 2;
+pub(super) const PREFIX: usize = 3;
+/// Features of the client.
+pub(super) const USER_AGENT: usize = 0;
+pub(super) const AGENT: usize = 1;
+pub(super) const OS: usize = 2;
+pub(super) const DEVICE_TYPE: usize = 3;
+
+/// Numbers of the values of one login.
+pub(super) type Ids = [u32; N_LEVELS];
+
+/// Values that came together.
+#[derive(Debug)]
+struct Combo {
+    ids: Ids,
+    n_holders: u32,
+    n_logins: u32,
+}
+
+coded_struct!(Combo { ids, n_holders, n_logins });
+
+/// The entry and its place in the tables.
+const COMBO_BYTES: usize = 64;
+
+/// All values of a side, and which of them came together.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    pub(super) levels: [Values; N_LEVELS],
+    combos: Slab<Combo>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl Side {
+    /// The combination of a row's values, held; `None` when there is no room.
+    pub(super) fn hold(
+        &mut self,
+        keys: &[Key<'_>; N_LEVELS],
+        budget: &mut Budget,
+    ) -> Option<(u32, Ids)> {
+        let mut ids = [GONE; N_LEVELS];
+        for (level, key) in keys.iter().enumerate() {
+            match self.levels[level].hold(*key, budget) {
+                Some(id) => ids[level] = id,
+                None => {
+                    self.release_values(ids, budget);
+                    return None;
+                }
+            }
+        }
+        self.hold_ids(ids, budget).map(|combo| (combo, ids))
+    }
+
+    /// The combination of values that the caller holds; it holds them from now on.
+    fn hold_ids(&mut self, ids: Ids, budget: &mut Budget) -> Option<u32> {
+        let hash = self.hasher.hash_one(ids);
+        let Self { combos, index, hasher, .. } = self;
+        let is_it = |id: &u32| combos.get(*id).is_some_and(|combo| combo.ids == ids);
+        if let Some(&id) = index.find(hash, is_it) {
+            if let Some(combo) = combos.get_mut(id) {
+                combo.n_holders += 1;
+            }
+            self.release_values(ids, budget);
+            return Some(id);
+        }
+        if !budget.take(COMBO_BYTES) {
+            self.release_values(ids, budget);
+            return None;
+        }
+        let id = combos.insert(Combo { ids, n_holders: 1, n_logins: 0 });
+        let rehash = |id: &u32| combos.get(*id).map_or(0, |combo| hasher.hash_one(combo.ids));
+        index.insert_unique(hash, id, rehash);
+        if let Some(value) = self.levels[0].get_mut(ids[0]) {
+            value.combos.push(id);
+        }
+        Some(id)
+    }
+
+    fn release_values(&mut self, ids: Ids, budget: &mut Budget) {
+        for (level, id) in ids.into_iter().enumerate() {
+            self.levels[level].release(id, budget);
+        }
+    }
+
+    /// Lets a combination go; one that nobody holds is forgotten with its values.
+    pub(super) fn release(&mut self, combo: u32, budget: &mut Budget) {
+        let Some(entry) = self.combos.get_mut(combo) else { return };
+        entry.n_holders = entry.n_holders.saturating_sub(1);
+        if entry.n_holders > 0 {
+            return;
+        }
+        let ids = entry.ids;
+        let hash = self.hasher.hash_one(ids);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == combo) {
+            entry.remove();
+        }
+        self.combos.remove(combo);
+        budget.give(COMBO_BYTES);
+        if let Some(value) = self.levels[0].get_mut(ids[0]) {
+            value.combos.retain(|other| *other != combo);
+        }
+        self.release_values(ids, budget);
+    }
+
+    /// Counts logins that had the combination.
+    pub(super) fn add(&mut self, combo: u32, n_logins: u32) {
+        let Some(entry) = self.combos.get_mut(combo) else { return };
+        entry.n_logins += n_logins;
+        for (level, id) in entry.ids.into_iter().enumerate() {
+            self.levels[level].add(id, n_logins);
+        }
+    }
+
+    /// Counts them no more.
+    pub(super) fn subtract(&mut self, combo: u32, n_logins: u32) {
+        let Some(entry) = self.combos.get_mut(combo) else { return };
+        entry.n_logins = entry.n_logins.saturating_sub(n_logins);
+        for (level, id) in entry.ids.into_iter().enumerate() {
+            self.levels[level].subtract(id, n_logins);
+        }
+    }
+
+    /// The combination without the value that leads it, held. `is_left` says which other values stay.
+    pub(super) fn hold_rest(
+        &mut self,
+        ids: Ids,
+        is_left: [bool; N_LEVELS],
+        budget: &mut Budget,
+    ) -> Option<(u32, Ids)> {
+        let mut rest = [GONE; N_LEVELS];
+        for (level, id) in ids.into_iter().enumerate().filter(|(level, _)| is_left[*level]) {
+            self.levels[level].hold_id(id);
+            rest[level] = id;
+        }
+        self.hold_ids(rest, budget).map(|combo| (combo, rest))
+    }
+
+    /// Different values that remembered logins had together with a value of the first level.
+    pub(super) fn n_together(&self, first: u32, level: usize) -> u32 {
+        let Some(value) = self.levels[0].get(first) else { return 0 };
+        let combos = value.combos.iter().filter_map(|id| self.combos.get(*id));
+        let ids = combos.filter(|combo| combo.n_logins > 0).map(|combo| combo.ids[level]);
+        let mut found: Vec<u32> = Vec::new();
+        match value.combos.len() {
+            // Hardly any address changes its network.
+            0 | 1 => ids.count() as u32,
+            _ => {
+                found.extend(ids);
+                found.sort_unstable();
+                found.dedup();
+                found.len() as u32
+            }
+        }
+    }
+
+    /// Blocks of the levels, then of the combinations.
+    pub(super) fn checkpoint(&mut self, writer: &mut BlockWriter) -> Vec<Vec<BlockRef>> {
+        let levels = self.levels.iter_mut().map(|values| values.checkpoint(writer));
+        let mut blocks: Vec<_> = levels.collect();
+        blocks.push(self.combos.checkpoint(writer));
+        blocks
+    }
+
+    pub(super) fn restore(
+        reader: &BlockReader,
+        blocks: &[Vec<BlockRef>],
+        budget: &mut Budget,
+    ) -> Result<Self> {
+        let [levels @ .., combos] = blocks else { return Err(super::slab::damaged()) };
+        let mut side = Self::default();
+        if levels.len() != N_LEVELS {
+            return Err(super::slab::damaged());
+        }
+        for (values, blocks) in side.levels.iter_mut().zip(levels) {
+            *values = Values::restore(reader, blocks, budget)?;
+        }
+        side.combos = Slab::restore(reader, combos)?;
+        let Self { combos, index, hasher, .. } = &mut side;
+        for (id, combo) in combos.iter() {
+            let rehash = |id: &u32| combos.get(*id).map_or(0, |c| hasher.hash_one(c.ids));
+            index.insert_unique(hasher.hash_one(combo.ids), id, rehash);
+            budget.force(COMBO_BYTES);
+        }
+        Ok(side)
+    }
+}
