@@ -490,6 +490,9 @@ fn a_flood_of_made_up_names_pushes_nothing_out() {
     assert_eq!(float(&learned, "account_age_days", 0), Some(1.0));
     assert_eq!(float(&learned, "ip_known_days", 0), Some(1.0));
     assert_eq!(integer(&learned, "ip_accounts", 0), Some(1));
+    // What was turned away in the middle of an event left nothing half learned.
+    learn(&mut learner, &[login(START + 500 * DAY, "nobody", "192.0.2.1", false)]);
+    assert_eq!(learner.stats().bytes, 0);
 }
 
 #[test]
@@ -504,7 +507,7 @@ fn forgotten_addresses_leave_their_network_known() {
     let learned = learn(&mut learner, &(0..200).map(hop).collect::<Vec<_>>());
     assert_eq!(float(&learned, "asn_known_days", 199), Some(199.0 / 24.0));
     assert_eq!(float(&learned, "country_known_days", 199), Some(199.0 / 24.0));
-    assert_eq!(learner.stats().values_dropped, 200 - 4);
+    assert_eq!(learner.stats().values_dropped, 200 - 3);
     // The oldest was forgotten; its network was not, and no login of it.
     let again = learn(&mut learner, &[Event { time: START + 300 * HOUR, ..hop(0) }]);
     assert_eq!(float(&again, "ip_known_days", 0), Some(0.0));

@@ -2,7 +2,7 @@
 
 use super::codec::coded_struct;
 use super::side::Ids;
-use super::staff::{self, upper_decile};
+use super::staff;
 use crate::event::TimeMicros;
 
 /// Risks of the last logins that `risk_usual` looks at.
@@ -193,11 +193,24 @@ impl Risks {
         }
         self.next = (self.next + 1) % RISKS_MAX;
         if self.last.len() >= RISKS_MIN {
-            let mut sorted = [0.0; RISKS_MAX];
-            let sorted = &mut sorted[..self.last.len().min(RISKS_MAX)];
-            sorted.copy_from_slice(&self.last[..sorted.len()]);
-            self.usual = upper_decile(sorted, f32::total_cmp);
+            self.usual = Some(self.upper_decile());
         }
+    }
+
+    /// By nearest rank: as many are above as a tenth of all, rounded down. One pass keeps the largest.
+    fn upper_decile(&self) -> f32 {
+        let mut largest = [f32::NEG_INFINITY; RISKS_MAX / 10 + 1];
+        let n_kept = self.last.len() / 10 + 1;
+        let largest = &mut largest[..n_kept.min(RISKS_MAX / 10 + 1)];
+        for &risk in &self.last {
+            let mut risk = risk;
+            for kept in largest.iter_mut() {
+                if risk > *kept {
+                    std::mem::swap(kept, &mut risk);
+                }
+            }
+        }
+        largest.last().copied().unwrap_or_default()
     }
 }
 
@@ -253,5 +266,7 @@ mod tests {
         assert_eq!((risks.usual, risks.last.len()), (Some(0.5), RISKS_MAX));
         (0..8).for_each(|_| risks.add(3.0));
         assert_eq!(risks.usual, Some(3.0));
+        let mut sorted = risks.last.clone();
+        assert_eq!(staff::upper_decile(&mut sorted, f32::total_cmp), risks.usual);
     }
 }

@@ -214,6 +214,6 @@ impl Memory {
 
 /// An account's part of the history of a side goes.
 pub(super) fn forget_use(side: &mut Side, used: &Use, budget: &mut Budget) {
-    side.subtract(used.id, used.n_logins);
+    side.subtract(used.ids, used.n_logins);
     side.release(used.id, budget);
 }

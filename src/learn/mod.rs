@@ -18,6 +18,7 @@ mod memory;
 mod pairs;
 mod risk;
 mod row;
+mod row_ids;
 mod service;
 mod side;
 mod slab;
@@ -42,7 +43,11 @@ pub use checkpoint::LearnerManifest;
 
 use columns::Columns;
 use memory::Memory;
-use row::Rows;
+use row::{Row, Rows};
+use row_ids::{RowIds, Versions};
+
+/// Rows that are looked up in one go, and the rest of their last time.
+const CHUNK: usize = 64;
 
 const DAY_MICROS: TimeMicros = 86_400_000_000;
 
@@ -126,25 +131,47 @@ impl Learner {
     pub fn learn(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = Rows::new(batch)?;
         let mut columns = Columns::new(batch.num_rows());
+        let (mut chunk, mut found) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
         let mut start = 0;
-        let mut told = Vec::new();
         while start < batch.num_rows() {
-            let group = start..start + rows.group(start);
-            start = group.end;
-            let is_alone = group.len() == 1;
-            self.memory.advance(rows.times[group.start]);
-            told.clear();
-            for index in group {
-                let row = rows.row(index);
-                let (known, found) = self.memory.tell(&row);
-                columns.push(&known);
-                told.push((row, found));
+            chunk.clear();
+            while chunk.len() < CHUNK && start < batch.num_rows() {
+                let end = start + rows.group(start);
+                chunk.extend((start..end).map(|row| rows.row(row)));
+                start = end;
             }
-            for (row, found) in &told {
-                self.memory.take(row, found, is_alone);
-            }
+            let since = self.memory.find_rows(&chunk, &mut found);
+            self.learn_chunk(&chunk, &found, &since, &mut columns);
         }
         columns.fill(batch)
+    }
+
+    fn learn_chunk(
+        &mut self,
+        chunk: &[Row<'_>],
+        found: &[RowIds],
+        since: &Versions,
+        columns: &mut Columns,
+    ) {
+        let mut told = Vec::new();
+        let mut found = found.iter();
+        for group in chunk.chunk_by(|left, right| left.time == right.time) {
+            self.memory.advance(group[0].time);
+            told.clear();
+            for (row, ids) in group.iter().zip(found.by_ref()) {
+                let ids = self.memory.find_again(row, ids, since);
+                let (known, found) = self.memory.tell(row, ids);
+                columns.push(&known);
+                told.push(found);
+            }
+            for (row, found) in group.iter().zip(&mut told) {
+                if group.len() > 1 {
+                    // Those before it may have changed what was found.
+                    found.ids = self.memory.find_again(row, &found.ids, since);
+                }
+                self.memory.take(row, found);
+            }
+        }
     }
 
     /// How much is remembered, and what was not.

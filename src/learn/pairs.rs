@@ -63,10 +63,6 @@ impl Pairs {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
     /// Members of a group.
     pub(super) fn count(&self, group: u32) -> u32 {
         self.counts.get(group as usize).copied().unwrap_or(0)
@@ -74,6 +70,15 @@ impl Pairs {
 
     fn hash(hasher: &RandomState, group: u32, member: u32) -> u64 {
         hasher.hash_one((u64::from(group) << 32) | u64::from(member))
+    }
+
+    /// The number of a pair.
+    #[inline]
+    pub(super) fn find(&self, group: u32, member: u32) -> Option<u32> {
+        let hash = Self::hash(&self.hasher, group, member);
+        let is_it =
+            |id: &u32| self.slab.get(*id).is_some_and(|p| (p.group, p.member) == (group, member));
+        self.index.find(hash, is_it).copied()
     }
 
     /// A member is in the group today.

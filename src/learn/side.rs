@@ -23,21 +23,19 @@ pub(super) const PREFIX: usize = 3;
 /// Features of the client.
 pub(super) const USER_AGENT: usize = 0;
 pub(super) const AGENT: usize = 1;
-pub(super) const OS: usize = 2;
 pub(super) const DEVICE_TYPE: usize = 3;
 
 /// Numbers of the values of one login.
 pub(super) type Ids = [u32; N_LEVELS];
 
-/// Values that came together.
+/// Values that came together in a login that is remembered: its account's use holds it.
 #[derive(Debug)]
 struct Combo {
     ids: Ids,
     n_holders: u32,
-    n_logins: u32,
 }
 
-coded_struct!(Combo { ids, n_holders, n_logins });
+coded_struct!(Combo { ids, n_holders });
 
 /// The entry and its place in the tables.
 const COMBO_BYTES: usize = 64;
@@ -52,15 +50,17 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// The combination of a row's values, held; `None` when there is no room.
+    /// The combination of a row's values, held; `None` when there is no room. `found` are the numbers of
+    /// those that are known.
     pub(super) fn hold(
         &mut self,
         keys: &[Key<'_>; N_LEVELS],
+        found: Ids,
         budget: &mut Budget,
     ) -> Option<(u32, Ids)> {
         let mut ids = [GONE; N_LEVELS];
         for (level, key) in keys.iter().enumerate() {
-            match self.levels[level].hold(*key, budget) {
+            match self.levels[level].hold(*key, found[level], budget) {
                 Some(id) => ids[level] = id,
                 None => {
                     self.release_values(ids, budget);
@@ -87,7 +87,7 @@ impl Side {
             self.release_values(ids, budget);
             return None;
         }
-        let id = combos.insert(Combo { ids, n_holders: 1, n_logins: 0 });
+        let id = combos.insert(Combo { ids, n_holders: 1 });
         let rehash = |id: &u32| combos.get(*id).map_or(0, |combo| hasher.hash_one(combo.ids));
         index.insert_unique(hash, id, rehash);
         if let Some(value) = self.levels[0].get_mut(ids[0]) {
@@ -122,20 +122,16 @@ impl Side {
         self.release_values(ids, budget);
     }
 
-    /// Counts logins that had the combination.
-    pub(super) fn add(&mut self, combo: u32, n_logins: u32) {
-        let Some(entry) = self.combos.get_mut(combo) else { return };
-        entry.n_logins += n_logins;
-        for (level, id) in entry.ids.into_iter().enumerate() {
+    /// Counts logins that had the values.
+    pub(super) fn add(&mut self, ids: Ids, n_logins: u32) {
+        for (level, id) in ids.into_iter().enumerate() {
             self.levels[level].add(id, n_logins);
         }
     }
 
     /// Counts them no more.
-    pub(super) fn subtract(&mut self, combo: u32, n_logins: u32) {
-        let Some(entry) = self.combos.get_mut(combo) else { return };
-        entry.n_logins = entry.n_logins.saturating_sub(n_logins);
-        for (level, id) in entry.ids.into_iter().enumerate() {
+    pub(super) fn subtract(&mut self, ids: Ids, n_logins: u32) {
+        for (level, id) in ids.into_iter().enumerate() {
             self.levels[level].subtract(id, n_logins);
         }
     }
@@ -157,18 +153,16 @@ impl Side {
 
     /// Different values that remembered logins had together with a value of the first level.
     pub(super) fn n_together(&self, first: u32, level: usize) -> u32 {
-        let Some(value) = self.levels[0].get(first) else { return 0 };
-        let combos = value.combos.iter().filter_map(|id| self.combos.get(*id));
-        let ids = combos.filter(|combo| combo.n_logins > 0).map(|combo| combo.ids[level]);
-        let mut found: Vec<u32> = Vec::new();
-        match value.combos.len() {
+        match self.levels[0].get(first).map(|value| value.combos.as_slice()) {
+            None | Some([]) => 0,
             // Hardly any address changes its network.
-            0 | 1 => ids.count() as u32,
-            _ => {
-                found.extend(ids);
-                found.sort_unstable();
-                found.dedup();
-                found.len() as u32
+            Some([_]) => 1,
+            Some(combos) => {
+                let combos = combos.iter().filter_map(|id| self.combos.get(*id));
+                let mut ids: Vec<u32> = combos.map(|combo| combo.ids[level]).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                ids.len() as u32
             }
         }
     }

@@ -9,7 +9,8 @@ use super::side::{ASN, COUNTRY, IP, Ids, N_LEVELS, Side, USER_AGENT};
 use super::staff::{self, Own};
 use super::telling::Found;
 use super::tries::Tries;
-use super::values::{GONE, Key, UNKNOWN, Values};
+use super::values::{GONE, Key, UNKNOWN};
+use crate::event::TimeMicros;
 
 /// What is left of a network when its address is forgotten.
 const NETWORK_LEFT: [bool; N_LEVELS] = {
@@ -33,38 +34,39 @@ struct Held {
 }
 
 impl Memory {
-    /// Takes an event in. One that is not alone at its time is looked up again: those before it may
-    /// have changed what was found.
-    pub(super) fn take(&mut self, row: &Row<'_>, found: &Found, is_alone: bool) {
+    /// Takes an event in. What was found must be true still.
+    pub(super) fn take(&mut self, row: &Row<'_>, found: &Found) {
+        let mut ids = found.ids;
         let succeeded = row.login_succeeded();
-        let mut network = is_alone.then_some(found.network);
         if let Some(is_success) = succeeded {
             self.service.add(is_success);
         }
         if succeeded == Some(true)
-            && let Some(slot) = self.admit(row)
+            && let Some((name, slot)) = self.admit(row, ids.actor)
         {
-            let held = self.learn_login(slot, row, found.risk);
-            network = held.map(|held| held.network);
-            if let Some(held) = held.filter(|_| found.is_settled) {
-                self.count_sharing(row, held);
+            ids.actor = name;
+            if let Some(held) = self.learn_login(slot, row, found) {
+                ids.network = held.network;
+                if found.is_settled {
+                    let name = if row.account == row.actor { name } else { ids.account };
+                    self.count_sharing(row, held, name);
+                }
             }
         }
         if let Some(is_success) = succeeded {
-            self.count_tries(row, network, is_success);
+            self.count_tries(row, ids.network, is_success);
         }
         if row.outcome != Outcome::Failure {
-            self.note_activity(row);
+            self.note_activity(row, ids.actor);
         }
     }
 
-    /// The account that acts, a new one if there is room.
-    fn admit(&mut self, row: &Row<'_>) -> Option<u32> {
-        let name = self.names.find(Key::Text(row.actor));
-        if let Some(slot) = self.account_named(name) {
-            return Some(slot);
+    /// Number of the name and of the account that acts, a new one if there is room.
+    fn admit(&mut self, row: &Row<'_>, actor: u32) -> Option<(u32, u32)> {
+        if let Some(slot) = self.account_named(actor) {
+            return Some((actor, slot));
         }
-        let name = self.names.hold(Key::Text(row.actor), &mut self.budget);
+        let name = self.names.hold(Key::Text(row.actor), actor, &mut self.budget);
         let Some(name) = name.filter(|_| self.budget.take(ACCOUNT_BYTES)) else {
             if let Some(name) = name {
                 self.names.release(name, &mut self.budget);
@@ -78,70 +80,54 @@ impl Memory {
         }
         self.account_of[name as usize] = slot;
         self.wheel.put(self.day, slot);
-        Some(slot)
+        Some((name, slot))
     }
 
     /// A successful login joins the account's history, whole or not at all.
-    fn learn_login(&mut self, slot: u32, row: &Row<'_>, risk: Option<f64>) -> Option<Held> {
+    fn learn_login(&mut self, slot: u32, row: &Row<'_>, found: &Found) -> Option<Held> {
         let Self { budget, network, client, .. } = self;
         let Some(account) = self.accounts.get_mut(slot) else { return None };
         account.last_login = Some(row.time);
-        let Some(of_network) = network.hold(&row.network, budget) else {
+        let ids = &found.ids;
+        let of_network =
+            Joining::find(network, &account.networks, &row.network, ids.network, budget);
+        let of_client = Joining::find(client, &account.clients, &row.client, ids.client, budget);
+        let (Some(of_network), Some(of_client)) = (of_network, of_client) else {
+            of_network.iter().for_each(|joining| joining.give_up(network, budget));
+            of_client.iter().for_each(|joining| joining.give_up(client, budget));
             self.counters.refused += 1;
             return None;
         };
-        let of_client = client.hold(&row.client, budget);
-        let n_new = [(&account.networks, Some(of_network)), (&account.clients, of_client)];
-        let is_new = |(uses, held): &(&Vec<Use>, Option<(u32, Ids)>)| {
-            held.is_some_and(|(id, _)| uses.iter().all(|used| used.id != id))
-        };
-        let n_bytes = n_new.iter().filter(|pair| is_new(pair)).count() * USE_BYTES;
-        let Some(of_client) = of_client.filter(|_| budget.take(n_bytes)) else {
-            network.release(of_network.0, budget);
-            if let Some((id, _)) = of_client {
-                client.release(id, budget);
-            }
-            self.counters.refused += 1;
-            return None;
-        };
-        let max = self.settings.values_max;
-        for (side, uses, (id, ids), left) in [
-            (network, &mut account.networks, of_network, NETWORK_LEFT),
-            (client, &mut account.clients, of_client, CLIENT_LEFT),
-        ] {
-            side.add(id, 1);
-            if again(uses, id, self.day) {
-                side.release(id, budget);
-                continue;
-            }
-            self.counters.values_dropped += make_room(uses, max, side, left, budget);
-            uses.push(Use { id, ids, n_logins: 1, first: row.time, last_day: self.day });
-        }
+        let join = Join { max: self.settings.values_max, time: row.time, day: self.day };
+        self.counters.values_dropped +=
+            join.join(of_network, network, &mut account.networks, NETWORK_LEFT, budget)
+                + join.join(of_client, client, &mut account.clients, CLIENT_LEFT, budget);
         self.n_accounts += u64::from(account.n_logins == 0);
         account.n_logins += 1;
         self.n_logins += 1;
-        if let Some(risk) = risk {
+        if let Some(risk) = found.risk {
             account.add_risk(risk);
         }
-        let device = self.learn_device(slot, row);
-        Some(Held { network: of_network.1, device })
+        let device = self.learn_device(slot, row, ids.device);
+        Some(Held { network: of_network.ids(), device })
     }
 
     /// The device of a login joins the account's devices; its number, or [`UNKNOWN`].
-    fn learn_device(&mut self, slot: u32, row: &Row<'_>) -> u32 {
+    fn learn_device(&mut self, slot: u32, row: &Row<'_>, found: u32) -> u32 {
         let Self { budget, devices, .. } = self;
         let Some(account) = self.accounts.get_mut(slot).filter(|_| !row.device.is_null()) else {
             return UNKNOWN;
         };
-        let Some(id) = devices.hold(row.device, budget) else {
+        let uses = &mut account.devices;
+        if let Some(used) = uses.iter_mut().find(|used| used.id == found) {
+            used.n_logins += 1;
+            used.last_day = self.day;
+            return found;
+        }
+        let Some(id) = devices.hold(row.device, found, budget) else {
             self.counters.refused += 1;
             return UNKNOWN;
         };
-        let uses = &mut account.devices;
-        if again(uses, id, self.day) {
-            devices.release(id, budget);
-            return id;
-        }
         if uses.len() >= self.settings.values_max
             && let Some(index) = least(uses, |_| true)
         {
@@ -160,9 +146,9 @@ impl Memory {
     }
 
     /// Counts the account on the network of a login.
-    fn count_sharing(&mut self, row: &Row<'_>, held: Held) {
+    fn count_sharing(&mut self, row: &Row<'_>, held: Held, name: u32) {
         let Self { budget, names, network, devices, .. } = self;
-        let Some(name) = names.hold(Key::Text(row.account), budget) else {
+        let Some(name) = names.hold(Key::Text(row.account), name, budget) else {
             self.counters.refused += 1;
             return;
         };
@@ -194,16 +180,14 @@ impl Memory {
         }
     }
 
-    /// Counts how a login ended, on its address, prefix and network. `ids` are their numbers, if they are known.
-    fn count_tries(&mut self, row: &Row<'_>, ids: Option<Ids>, is_success: bool) {
+    /// Counts how a login ended, on its address, prefix and network.
+    fn count_tries(&mut self, row: &Row<'_>, ids: Ids, is_success: bool) {
         for (failing, level) in self.failing.iter_mut().zip(SHARED) {
             let key = row.network[level];
             if key.is_null() {
                 continue;
             }
-            let values: &mut Values = &mut self.network.levels[level];
-            let id = ids.map_or_else(|| values.find(key), |ids| ids[level]);
-            match values.get_mut(id) {
+            match self.network.levels[level].get_mut(ids[level]) {
                 Some(value) => {
                     if value.tries == Tries::default() {
                         value.tries = failing.take(key);
@@ -215,11 +199,10 @@ impl Memory {
         }
     }
 
-    fn note_activity(&mut self, row: &Row<'_>) {
-        let name = self.names.find(Key::Text(row.actor));
+    fn note_activity(&mut self, row: &Row<'_>, actor: u32) {
         let is_at_work = row.is_staff() && row.actor != row.account;
-        let slot = match self.account_named(name) {
-            None if is_at_work => self.admit(row),
+        let slot = match self.account_named(actor) {
+            None if is_at_work => self.admit(row, actor).map(|(_, slot)| slot),
             slot => slot,
         };
         let Some(slot) = slot else { return };
@@ -243,7 +226,7 @@ impl Memory {
             }
             account.staff.push(Own::default());
         }
-        let name = names.hold(Key::Text(row.account), budget);
+        let name = names.hold(Key::Text(row.account), UNKNOWN, budget);
         let seen = match name {
             Some(name) => touched.see(slot, name, self.day, budget),
             None => Seen::Refused,
@@ -267,19 +250,88 @@ impl Memory {
     }
 }
 
-/// Counts one more login of a use, if it is there.
-fn again(uses: &mut [Use], id: u32, day: i32) -> bool {
-    let used = uses.iter_mut().find(|used| used.id == id);
-    if let Some(used) = used {
-        used.n_logins += 1;
-        used.last_day = day;
-        return true;
+/// How the values of one side of a login join an account's uses.
+#[derive(Debug, Clone, Copy)]
+enum Joining {
+    /// They are those of the use with this index.
+    Again(usize, Ids),
+    /// They are new to the account: the combination and its values, held, and memory for a use is taken.
+    New(u32, Ids),
+}
+
+impl Joining {
+    /// `None` when there is no memory.
+    fn find(
+        side: &mut Side,
+        uses: &[Use],
+        keys: &[Key<'_>; N_LEVELS],
+        found: Ids,
+        budget: &mut Budget,
+    ) -> Option<Self> {
+        // What nobody holds is in no use.
+        if let Some(index) = uses.iter().position(|used| used.ids == found) {
+            return Some(Self::Again(index, found));
+        }
+        let (id, ids) = side.hold(keys, found, budget)?;
+        if !budget.take(USE_BYTES) {
+            side.release(id, budget);
+            return None;
+        }
+        Some(Self::New(id, ids))
     }
-    false
+
+    fn ids(self) -> Ids {
+        match self {
+            Self::Again(_, ids) | Self::New(_, ids) => ids,
+        }
+    }
+
+    fn give_up(self, side: &mut Side, budget: &mut Budget) {
+        if let Self::New(id, _) = self {
+            side.release(id, budget);
+            budget.give(USE_BYTES);
+        }
+    }
+}
+
+/// A login that joins an account's uses.
+struct Join {
+    max: usize,
+    time: TimeMicros,
+    day: i32,
+}
+
+impl Join {
+    /// How many values were lost for it.
+    fn join(
+        &self,
+        joining: Joining,
+        side: &mut Side,
+        uses: &mut Vec<Use>,
+        left: [bool; N_LEVELS],
+        budget: &mut Budget,
+    ) -> u64 {
+        match joining {
+            Joining::Again(index, _) => {
+                let used = &mut uses[index];
+                used.n_logins += 1;
+                used.last_day = self.day;
+                side.add(used.ids, 1);
+                0
+            }
+            Joining::New(id, ids) => {
+                side.add(ids, 1);
+                let n_lost = make_room(uses, self.max, side, left, budget);
+                uses.push(Use { id, ids, n_logins: 1, first: self.time, last_day: self.day });
+                n_lost
+            }
+        }
+    }
 }
 
 /// Makes room for one more use. First the values that lead are forgotten, where they were used least:
-/// what they say of network or client stays. Then the least use goes. How many values were lost.
+/// what they say of network or client stays, in one use for all that say the same. Only if that makes
+/// no room, the least of such uses goes. How many values were lost.
 fn make_room(
     uses: &mut Vec<Use>,
     max: usize,
@@ -287,33 +339,46 @@ fn make_room(
     left: [bool; N_LEVELS],
     budget: &mut Budget,
 ) -> u64 {
-    if uses.len() < max {
-        return 0;
-    }
-    if let Some(index) = least(uses, |used| used.ids[0] != GONE) {
-        let old = uses[index];
-        let rest = side.hold_rest(old.ids, left, budget);
-        if let Some((id, ids)) = rest {
-            side.add(id, old.n_logins);
-            forget_use(side, &old, budget);
-            match uses.iter_mut().find(|used| used.id == id) {
-                Some(used) => {
-                    used.n_logins += old.n_logins;
-                    used.first = used.first.min(old.first);
-                    used.last_day = used.last_day.max(old.last_day);
-                    side.release(id, budget);
-                    uses.swap_remove(index);
-                    budget.give(USE_BYTES);
-                }
-                None => uses[index] = Use { id, ids, ..old },
-            }
+    let mut n_lost = 0;
+    // The second may join what is left of the first.
+    for _ in 0..2 {
+        if uses.len() < max {
+            return n_lost;
         }
+        let Some(index) = least(uses, |used| used.ids[0] != GONE) else { break };
+        n_lost += forget_lead(uses, index, side, left, budget);
     }
     if uses.len() >= max
-        && let Some(index) = least(uses, |_| true)
+        && let Some(index) = least(uses, |used| used.ids[0] == GONE).or(least(uses, |_| true))
     {
         forget_use(side, &uses.swap_remove(index), budget);
         budget.give(USE_BYTES);
+        n_lost += 1;
     }
+    n_lost
+}
+
+/// Forgets the value that leads a use: 1, or 0 when there is no memory for what is left.
+fn forget_lead(
+    uses: &mut Vec<Use>,
+    index: usize,
+    side: &mut Side,
+    left: [bool; N_LEVELS],
+    budget: &mut Budget,
+) -> u64 {
+    let old = uses[index];
+    let Some((id, ids)) = side.hold_rest(old.ids, left, budget) else { return 0 };
+    side.add(ids, old.n_logins);
+    forget_use(side, &old, budget);
+    let Some(used) = uses.iter_mut().find(|used| used.id == id) else {
+        uses[index] = Use { id, ids, ..old };
+        return 1;
+    };
+    used.n_logins += old.n_logins;
+    used.first = used.first.min(old.first);
+    used.last_day = used.last_day.max(old.last_day);
+    side.release(id, budget);
+    uses.swap_remove(index);
+    budget.give(USE_BYTES);
     1
 }

@@ -6,25 +6,18 @@ use super::columns::Known;
 use super::memory::{Memory, SHARED};
 use super::risk::{self, Features, History};
 use super::row::Row;
-use super::side::{AGENT, ASN, COUNTRY, DEVICE_TYPE, IP, Ids, N_LEVELS, PREFIX, USER_AGENT};
-use super::values::{Key, UNKNOWN, Values};
+use super::row_ids::RowIds;
+use super::side::{AGENT, ASN, COUNTRY, DEVICE_TYPE, IP, Ids, PREFIX};
+use super::values::Key;
 use crate::event::TimeMicros;
 
-/// What was looked up for an event, to be used again when it is taken in.
+/// What was found for an event, to be used again when it is taken in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
-    pub(super) network: Ids,
+    pub(super) ids: RowIds,
     pub(super) risk: Option<f64>,
     /// Whether the account has known the network for long enough to count on it.
     pub(super) is_settled: bool,
-}
-
-fn find_all(levels: &[Values; N_LEVELS], keys: &[Key<'_>; N_LEVELS]) -> Ids {
-    let mut ids = [UNKNOWN; N_LEVELS];
-    for ((id, values), key) in ids.iter_mut().zip(levels).zip(keys) {
-        *id = values.find(*key);
-    }
-    ids
 }
 
 fn days_since(time: TimeMicros, now: TimeMicros) -> f64 {
@@ -42,21 +35,19 @@ fn known_days(uses: &[Use], level: usize, key: Key<'_>, id: u32, now: TimeMicros
 
 impl Memory {
     /// What the columns of an event say.
-    pub(super) fn tell(&self, row: &Row<'_>) -> (Known, Found) {
+    pub(super) fn tell(&self, row: &Row<'_>, ids: RowIds) -> (Known, Found) {
         let mut known = Known::default();
-        let network = find_all(&self.network.levels, &row.network);
-        let mut found = Found { network, risk: None, is_settled: self.settings.settle_micros == 0 };
-        self.tell_sharing(row, network, &mut known);
+        let mut found = Found { ids, risk: None, is_settled: self.settings.settle_micros == 0 };
+        self.tell_sharing(row, ids.network, &mut known);
         if row.is_staff() {
             known.peer_accounts_usual = self.staff.peers_usual(row.actor_type).map(i64::from);
         }
         known.service_failure_ratio = self.service.now();
         known.service_failure_ratio_usual = self.service.usual();
-        let name = self.names.find(Key::Text(row.actor));
-        let slot = self.account_named(name);
+        let slot = self.account_named(ids.actor);
         if let Some(account) = slot.and_then(|slot| self.accounts.get(slot)) {
-            self.tell_account(row, account, network, &mut known);
-            found.is_settled |= self.is_settled(row, account, network);
+            self.tell_account(row, account, ids, &mut known);
+            found.is_settled |= self.is_settled(row, account, ids.network);
             found.risk = known.risk;
         }
         (known, found)
@@ -83,7 +74,7 @@ impl Memory {
         known.ip_devices = has_ip.then(|| i64::from(self.ip_devices.count(network[IP])));
     }
 
-    fn tell_account(&self, row: &Row<'_>, account: &Account, network: Ids, known: &mut Known) {
+    fn tell_account(&self, row: &Row<'_>, account: &Account, ids: RowIds, known: &mut Known) {
         let now = row.time;
         known.account_age_days = Some(days_since(account.first_seen, now));
         known.days_since_last_login = account.last_login.map(|login| days_since(login, now));
@@ -93,43 +84,38 @@ impl Memory {
             known.staff_accounts_usual = usual.map(i64::from);
         }
         let of_network = |level: usize| {
-            known_days(&account.networks, level, row.network[level], network[level], now)
+            known_days(&account.networks, level, row.network[level], ids.network[level], now)
         };
         known.ip_known_days = of_network(IP);
         known.prefix_known_days = of_network(PREFIX);
         known.asn_known_days = of_network(ASN);
         known.country_known_days = of_network(COUNTRY);
-        let mut client = [UNKNOWN; N_LEVELS];
-        client[AGENT] = self.client.levels[AGENT].find(row.client[AGENT]);
         known.agent_known_days =
-            known_days(&account.clients, AGENT, row.client[AGENT], client[AGENT], now);
+            known_days(&account.clients, AGENT, row.client[AGENT], ids.client[AGENT], now);
         if !row.device.is_null() && account.last_login.is_some() {
-            let first = first_with(&account.devices, 0, self.devices.find(row.device));
+            let first = first_with(&account.devices, 0, ids.device);
             known.device_known_days = Some(first.map_or(0.0, |first| days_since(first, now)));
         }
         if row.is_login {
-            for level in (USER_AGENT..=DEVICE_TYPE).filter(|level| *level != AGENT) {
-                client[level] = self.client.levels[level].find(row.client[level]);
-            }
-            known.risk = self.risk(account, network, client);
+            known.risk = self.risk(account, ids);
             known.risk_usual = account.risk_usual();
         }
     }
 
-    fn risk(&self, account: &Account, network: Ids, client: Ids) -> Option<f64> {
+    fn risk(&self, account: &Account, ids: RowIds) -> Option<f64> {
         let history =
             History { own: account.n_logins, all: self.n_logins, accounts: self.n_accounts };
         let [network_weights, client_weights] = self.settings.weights;
         let network = Features {
             side: &self.network,
-            ids: network,
+            ids: ids.network,
             uses: &account.networks,
             weights: network_weights,
             described_by: ASN..=COUNTRY,
         };
         let client = Features {
             side: &self.client,
-            ids: client,
+            ids: ids.client,
             uses: &account.clients,
             weights: client_weights,
             described_by: AGENT..=DEVICE_TYPE,

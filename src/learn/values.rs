@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::budget::Budget;
-use super::codec::coded_struct;
+use super::codec::{Coded, coded_struct};
 use super::slab::Slab;
 use super::tries::Tries;
 use crate::Result;
@@ -42,14 +42,62 @@ impl Key<'_> {
     }
 }
 
+/// Bytes of a key that lie in its entry: one wait for the memory less for most names.
+const SHORT: usize = 30;
+
+/// The bytes of a key.
+#[derive(Debug)]
+enum Bytes {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match short.get_mut(..bytes.len()) {
+            None => Self::Long(bytes.into()),
+            Some(head) => {
+                head.copy_from_slice(bytes);
+                Self::Short(bytes.len() as u8, short)
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Short(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Coded for Bytes {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.len().encode(out);
+        out.extend_from_slice(self);
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let n_bytes = usize::decode(bytes)?;
+        let (head, rest) = bytes.split_at_checked(n_bytes)?;
+        *bytes = rest;
+        Some(head.into())
+    }
+}
+
 /// A value that somebody holds.
 #[derive(Debug)]
 pub(super) struct Value {
-    key: Box<[u8]>,
+    key: Bytes,
     n_holders: u32,
     /// Logins of remembered accounts that had it.
     pub(super) n_logins: u32,
-    /// Combinations that it leads.
+    /// Combinations that it leads, if it is of the first feature of a side.
     pub(super) combos: Vec<u32>,
     pub(super) tries: Tries,
 }
@@ -57,11 +105,11 @@ pub(super) struct Value {
 coded_struct!(Value { key, n_holders, n_logins, combos, tries });
 
 /// The entry, its hash and its place in the tables.
-const VALUE_BYTES: usize = 112;
+const VALUE_BYTES: usize = 128;
 
 impl Value {
     fn n_bytes(key: &[u8]) -> usize {
-        VALUE_BYTES + key.len()
+        VALUE_BYTES + key.len().saturating_sub(SHORT)
     }
 }
 
@@ -71,6 +119,8 @@ pub(super) struct Values {
     slab: Slab<Value>,
     index: HashTable<u32>,
     hasher: RandomState,
+    /// Changes whenever a value gets a number or loses it.
+    pub(super) version: u64,
     /// Values that a login had.
     n_used: u32,
     null: Option<u32>,
@@ -95,17 +145,32 @@ impl Values {
         self.find_hashed(key.bytes(), hash).unwrap_or(UNKNOWN)
     }
 
+    /// The number of a value that had number `id` when the version was `since`.
+    pub(super) fn find_again(&self, key: Key<'_>, id: u32, since: u64) -> u32 {
+        let is_it = |value: &Value| *value.key == *key.bytes();
+        match self.version == since || self.slab.get(id).is_some_and(is_it) {
+            true => id,
+            false => self.find(key),
+        }
+    }
+
     fn find_hashed(&self, key: &[u8], hash: u64) -> Option<u32> {
         let is_it = |id: &u32| self.slab.get(*id).is_some_and(|value| *value.key == *key);
         self.index.find(hash, is_it).copied()
     }
 
-    /// The number of a value, a new one if there is room; whoever takes it holds it.
-    pub(super) fn hold(&mut self, key: Key<'_>, budget: &mut Budget) -> Option<u32> {
-        let hash = self.hasher.hash_one(key.bytes());
-        let id = match self.find_hashed(key.bytes(), hash) {
-            Some(id) => id,
-            None => self.insert(key, hash, budget)?,
+    /// The number of a value, a new one if there is room; whoever takes it holds it. `found` is its
+    /// number if it is known to have one.
+    pub(super) fn hold(&mut self, key: Key<'_>, found: u32, budget: &mut Budget) -> Option<u32> {
+        let id = match found {
+            UNKNOWN => {
+                let hash = self.hasher.hash_one(key.bytes());
+                match self.find_hashed(key.bytes(), hash) {
+                    Some(id) => id,
+                    None => self.insert(key, hash, budget)?,
+                }
+            }
+            found => found,
         };
         self.hold_id(id);
         Some(id)
@@ -128,6 +193,7 @@ impl Values {
     }
 
     fn put(&mut self, id: u32, hash: u64) {
+        self.version += 1;
         let Self { slab, index, hasher, .. } = self;
         let rehash = |id: &u32| slab.get(*id).map_or(0, |value| hasher.hash_one(&*value.key));
         index.insert_unique(hash, id, rehash);
@@ -150,6 +216,7 @@ impl Values {
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
+        self.version += 1;
         if let Some(value) = self.slab.remove(id) {
             self.n_used -= u32::from(value.n_logins > 0);
             budget.give(Value::n_bytes(&value.key));
@@ -228,10 +295,11 @@ mod tests {
     fn a_value_lives_as_long_as_it_is_held() {
         let mut budget = Budget::new(10_000);
         let mut values = Values::default();
-        let first = values.hold(Key::Text("a"), &mut budget).unwrap();
-        assert_eq!(values.hold(Key::Text("a"), &mut budget), Some(first));
-        let null = values.hold(Key::Null, &mut budget).unwrap();
-        let number = values.hold(Key::Number(3320_i64.to_le_bytes()), &mut budget).unwrap();
+        let first = values.hold(Key::Text("a"), UNKNOWN, &mut budget).unwrap();
+        assert_eq!(values.hold(Key::Text("a"), UNKNOWN, &mut budget), Some(first));
+        let null = values.hold(Key::Null, UNKNOWN, &mut budget).unwrap();
+        let number =
+            values.hold(Key::Number(3320_i64.to_le_bytes()), UNKNOWN, &mut budget).unwrap();
         assert_eq!((values.find(Key::Text("a")), values.find(Key::Null)), (first, null));
         assert_eq!(values.find(Key::Number(3320_i64.to_le_bytes())), number);
         values.release(first, &mut budget);
@@ -247,10 +315,10 @@ mod tests {
     fn null_alone_is_no_use() {
         let mut budget = Budget::new(10_000);
         let mut values = Values::default();
-        let null = values.hold(Key::Null, &mut budget).unwrap();
+        let null = values.hold(Key::Null, UNKNOWN, &mut budget).unwrap();
         values.add(null, 2);
         assert!(!values.is_in_use());
-        let text = values.hold(Key::Text("a"), &mut budget).unwrap();
+        let text = values.hold(Key::Text("a"), UNKNOWN, &mut budget).unwrap();
         values.add(text, 1);
         assert!(values.is_in_use());
         assert_eq!(values.n_used(), 2);
@@ -263,9 +331,13 @@ mod tests {
         let mut budget = Budget::new(300);
         let mut values = Values::default();
         let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-        let n_taken =
-            names.iter().filter(|n| values.hold(Key::Text(n), &mut budget).is_some()).count();
+        let n_taken = names
+            .iter()
+            .filter(|n| values.hold(Key::Text(n), UNKNOWN, &mut budget).is_some())
+            .count();
         assert_eq!((n_taken, values.len()), (2, 2));
+        let long = "x".repeat(SHORT + 1);
+        assert_eq!(values.hold(Key::Text(&long), UNKNOWN, &mut Budget::new(0)), None);
         assert!(budget.used() <= 300);
     }
 }
