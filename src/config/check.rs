@@ -181,7 +181,7 @@ fn learn(learn: &LearnConfig, found: &mut Vec<(KeyPath, Error)>) {
     if learn.memory_max < 1 << 20 {
         add(&["learn", "memory_max"], "must be at least \"1 MiB\"");
     }
-    if learn.shared_window < DAY || learn.shared_window.as_secs() % DAY.as_secs() != 0 {
+    if learn.shared_window < DAY || !learn.shared_window.as_secs().is_multiple_of(DAY.as_secs()) {
         add(&["learn", "shared_window"], "must be whole days, at least one");
     }
     if learn.forget_after < learn.shared_window {

@@ -25,8 +25,6 @@ mod slab;
 mod staff;
 mod taking;
 mod telling;
-#[cfg(test)]
-mod tests;
 mod tries;
 mod values;
 mod wheel;

@@ -25,6 +25,10 @@ pub(super) const USER_AGENT: usize = 0;
 pub(super) const AGENT: usize = 1;
 pub(super) const DEVICE_TYPE: usize = 3;
 
+/// Combinations of one leading value that [`Side::n_together`] looks at, the newest. Hardly anything but
+/// NULL has more.
+const TOGETHER_MAX: usize = 64;
+
 /// Numbers of the values of one login.
 pub(super) type Ids = [u32; N_LEVELS];
 
@@ -91,6 +95,9 @@ impl Side {
         let rehash = |id: &u32| combos.get(*id).map_or(0, |combo| hasher.hash_one(combo.ids));
         index.insert_unique(hash, id, rehash);
         if let Some(value) = self.levels[0].get_mut(ids[0]) {
+            if value.combos.is_empty() {
+                value.combos.reserve_exact(1);
+            }
             value.combos.push(id);
         }
         Some(id)
@@ -158,7 +165,8 @@ impl Side {
             // Hardly any address changes its network.
             Some([_]) => 1,
             Some(combos) => {
-                let combos = combos.iter().filter_map(|id| self.combos.get(*id));
+                let newest = combos.iter().rev().take(TOGETHER_MAX);
+                let combos = newest.filter_map(|id| self.combos.get(*id));
                 let mut ids: Vec<u32> = combos.map(|combo| combo.ids[level]).collect();
                 ids.sort_unstable();
                 ids.dedup();

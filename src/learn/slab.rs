@@ -8,8 +8,11 @@ use super::codec::Coded;
 /// Items of a page.
 const PAGE: usize = 256;
 
-#[derive(Debug, Clone, Copy)]
-struct Page {
+#[derive(Debug)]
+struct Page<T> {
+    /// Never more than [`PAGE`], for which there is room from the start: a table grows by pages and is
+    /// never copied.
+    items: Vec<Option<T>>,
     is_changed: bool,
     block: Option<BlockRef>,
 }
@@ -17,59 +20,75 @@ struct Page {
 /// Items by number; the number of one that is gone is used again.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    items: Vec<Option<T>>,
+    pages: Vec<Page<T>>,
     free: Vec<u32>,
-    pages: Vec<Page>,
+    len: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), free: Vec::new(), pages: Vec::new() }
+        Self { pages: Vec::new(), free: Vec::new(), len: 0 }
     }
+}
+
+fn place(id: u32) -> (usize, usize) {
+    (id as usize / PAGE, id as usize % PAGE)
 }
 
 impl<T> Slab<T> {
     pub(super) fn len(&self) -> usize {
-        self.items.len() - self.free.len()
+        self.len
     }
 
+    #[inline]
     pub(super) fn get(&self, id: u32) -> Option<&T> {
-        self.items.get(id as usize)?.as_ref()
+        let (page, index) = place(id);
+        self.pages.get(page)?.items.get(index)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
-        let item = self.items.get_mut(id as usize)?.as_mut()?;
-        self.pages[id as usize / PAGE].is_changed = true;
+        let (page, index) = place(id);
+        let page = self.pages.get_mut(page)?;
+        let item = page.items.get_mut(index)?.as_mut()?;
+        page.is_changed = true;
         Some(item)
     }
 
     pub(super) fn insert(&mut self, item: T) -> u32 {
-        let id = self.free.pop().unwrap_or(self.items.len() as u32);
-        match self.items.get_mut(id as usize) {
-            Some(place) => *place = Some(item),
-            None => self.items.push(Some(item)),
+        self.len += 1;
+        if let Some(id) = self.free.pop() {
+            let (page, index) = place(id);
+            let page = &mut self.pages[page];
+            page.items[index] = Some(item);
+            page.is_changed = true;
+            return id;
         }
-        self.change(id);
-        id
+        if self.pages.last().is_none_or(|page| page.items.len() == PAGE) {
+            let items = Vec::with_capacity(PAGE);
+            self.pages.push(Page { items, is_changed: true, block: None });
+        }
+        let number = self.pages.len() - 1;
+        let page = &mut self.pages[number];
+        page.items.push(Some(item));
+        page.is_changed = true;
+        (number * PAGE + page.items.len() - 1) as u32
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<T> {
-        let item = self.items.get_mut(id as usize)?.take()?;
+        let (page, index) = place(id);
+        let page = self.pages.get_mut(page)?;
+        let item = page.items.get_mut(index)?.take()?;
+        page.is_changed = true;
         self.free.push(id);
-        self.change(id);
+        self.len -= 1;
         Some(item)
     }
 
-    fn change(&mut self, id: u32) {
-        let page = id as usize / PAGE;
-        if page == self.pages.len() {
-            self.pages.push(Page { is_changed: true, block: None });
-        }
-        self.pages[page].is_changed = true;
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let items = self.items.iter().enumerate();
+        let items = self.pages.iter().enumerate().flat_map(|(number, page)| {
+            page.items.iter().enumerate().map(move |(index, item)| (number * PAGE + index, item))
+        });
         items.filter_map(|(id, item)| Some((id as u32, item.as_ref()?)))
     }
 }
@@ -78,14 +97,13 @@ impl<T: Coded> Slab<T> {
     /// Writes the pages that changed; gives the blocks of all.
     pub(super) fn checkpoint(&mut self, writer: &mut BlockWriter) -> Vec<BlockRef> {
         let mut bytes = Vec::new();
-        let pages = self.pages.iter_mut().zip(self.items.chunks(PAGE));
-        let blocks = pages.map(|(page, items)| match page.block {
+        let blocks = self.pages.iter_mut().map(|page| match page.block {
             Some(block) if !page.is_changed && writer.can_keep(block) => block,
             _ => {
                 bytes.clear();
-                encode_page(items, &mut bytes);
+                page.items.encode(&mut bytes);
                 let block = writer.add(&bytes);
-                *page = Page { is_changed: false, block: Some(block) };
+                (page.is_changed, page.block) = (false, Some(block));
                 block
             }
         });
@@ -98,31 +116,27 @@ impl<T: Coded> Slab<T> {
     /// When a block is damaged.
     pub(super) fn restore(reader: &BlockReader, blocks: &[BlockRef]) -> Result<Self> {
         let mut slab = Self::default();
-        for &block in blocks {
-            let bytes = reader.read(block)?;
-            let mut page = decode_page(&bytes).ok_or_else(damaged)?;
-            let first = slab.items.len();
-            if !first.is_multiple_of(PAGE) {
-                return Err(damaged());
-            }
-            slab.items.append(&mut page);
-            slab.pages.push(Page { is_changed: false, block: Some(block) });
+        for (number, &block) in blocks.iter().enumerate() {
+            let is_last = number + 1 == blocks.len();
+            let items = decode_page(&reader.read(block)?, is_last).ok_or_else(damaged)?;
+            slab.len += items.iter().flatten().count();
+            slab.pages.push(Page { items, is_changed: false, block: Some(block) });
         }
-        let items = slab.items.iter().enumerate();
-        let free = items.filter(|(_, item)| item.is_none()).map(|(id, _)| id as u32);
-        slab.free = free.rev().collect();
+        for (number, page) in slab.pages.iter().enumerate().rev() {
+            let items = page.items.iter().enumerate().rev();
+            let free = items.filter(|(_, item)| item.is_none());
+            slab.free.extend(free.map(|(index, _)| (number * PAGE + index) as u32));
+        }
         Ok(slab)
     }
 }
 
-fn encode_page<T: Coded>(items: &[Option<T>], out: &mut Vec<u8>) {
-    items.len().encode(out);
-    items.iter().for_each(|item| item.encode(out));
-}
-
-fn decode_page<T: Coded>(mut bytes: &[u8]) -> Option<Vec<Option<T>>> {
-    let page = Vec::<Option<T>>::decode(&mut bytes)?;
-    ((1..=PAGE).contains(&page.len()) && bytes.is_empty()).then_some(page)
+/// Only the last page may be short.
+fn decode_page<T: Coded>(mut bytes: &[u8], is_last: bool) -> Option<Vec<Option<T>>> {
+    let mut items = Vec::<Option<T>>::decode(&mut bytes)?;
+    let is_sound = if is_last { (1..=PAGE).contains(&items.len()) } else { items.len() == PAGE };
+    items.reserve_exact(PAGE.saturating_sub(items.len()));
+    (is_sound && bytes.is_empty()).then_some(items)
 }
 
 /// What the bytes say cannot be.

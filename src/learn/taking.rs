@@ -86,7 +86,7 @@ impl Memory {
     /// A successful login joins the account's history, whole or not at all.
     fn learn_login(&mut self, slot: u32, row: &Row<'_>, found: &Found) -> Option<Held> {
         let Self { budget, network, client, .. } = self;
-        let Some(account) = self.accounts.get_mut(slot) else { return None };
+        let account = self.accounts.get_mut(slot)?;
         account.last_login = Some(row.time);
         let ids = &found.ids;
         let of_network =
@@ -141,6 +141,7 @@ impl Memory {
             return UNKNOWN;
         }
         let ids = [id, GONE, GONE, GONE];
+        uses.reserve_exact(1);
         uses.push(Use { id, ids, n_logins: 1, first: row.time, last_day: self.day });
         id
     }
@@ -322,6 +323,8 @@ impl Join {
             Joining::New(id, ids) => {
                 side.add(ids, 1);
                 let n_lost = make_room(uses, self.max, side, left, budget);
+                // Most accounts have few; twice the room would cost more than it saves.
+                uses.reserve_exact(1);
                 uses.push(Use { id, ids, n_logins: 1, first: self.time, last_day: self.day });
                 n_lost
             }

@@ -280,11 +280,6 @@ impl Values {
         }
         Ok(values)
     }
-
-    #[cfg(test)]
-    pub(super) fn text(&self, id: u32) -> Option<&str> {
-        std::str::from_utf8(&self.slab.get(id)?.key).ok()
-    }
 }
 
 #[cfg(test)]
