@@ -2,36 +2,53 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use crate::event::schema;
 use crate::{Error, Result};
 
 macro_rules! columns {
-    ($($(#[$doc:meta])* $name:ident: $builder:ident, $type:ty;)*) => {
+    ($($name:ident: $type:ty, $array:ident;)*) => {
         /// What is known about one event; a field for each column, in the order of the schema.
         #[derive(Debug, Clone, Copy, Default, PartialEq)]
         pub(super) struct Known {
-            $($(#[$doc])* pub(super) $name: Option<$type>,)*
+            $(pub(super) $name: Option<$type>,)*
         }
 
-        /// Builders of the columns.
+        /// The columns so far.
         #[derive(Debug)]
         pub(super) struct Columns {
-            $($name: $builder,)*
+            $($name: Vec<$type>,)*
+            /// For each row a bit for each column: it has a value.
+            valid: Vec<u32>,
         }
 
         impl Columns {
             pub(super) fn new(n_rows: usize) -> Self {
-                Self { $($name: $builder::with_capacity(n_rows),)* }
+                Self { $($name: Vec::with_capacity(n_rows),)* valid: Vec::with_capacity(n_rows) }
             }
 
             pub(super) fn push(&mut self, known: &Known) {
-                $(self.$name.append_option(known.$name);)*
+                let (mut valid, mut bit) = (0, 1);
+                $(
+                    self.$name.push(known.$name.unwrap_or_default());
+                    valid |= if known.$name.is_some() { bit } else { 0 };
+                    bit <<= 1;
+                )*
+                let _ = bit;
+                self.valid.push(valid);
             }
 
-            fn finish(mut self) -> Vec<ArrayRef> {
-                vec![$(Arc::new(self.$name.finish()),)*]
+            fn finish(self) -> Vec<ArrayRef> {
+                let (valid, mut column) = (self.valid, 0..u32::BITS);
+                let mut nulls = || {
+                    let bit = 1 << column.next().unwrap_or_default();
+                    NullBuffer::new(BooleanBuffer::collect_bool(valid.len(), |row| {
+                        valid[row] & bit != 0
+                    }))
+                };
+                vec![$(Arc::new($array::new(self.$name.into(), Some(nulls()))),)*]
             }
         }
 
@@ -41,29 +58,32 @@ macro_rules! columns {
 }
 
 columns! {
-    ip_accounts: Int64Builder, i64;
-    prefix_accounts: Int64Builder, i64;
-    asn_accounts: Int64Builder, i64;
-    ip_devices: Int64Builder, i64;
-    ip_success_ratio: Float64Builder, f64;
-    prefix_success_ratio: Float64Builder, f64;
-    asn_success_ratio: Float64Builder, f64;
-    device_known_days: Float64Builder, f64;
-    ip_known_days: Float64Builder, f64;
-    prefix_known_days: Float64Builder, f64;
-    asn_known_days: Float64Builder, f64;
-    country_known_days: Float64Builder, f64;
-    agent_known_days: Float64Builder, f64;
-    hour_usual: Float64Builder, f64;
-    account_age_days: Float64Builder, f64;
-    days_since_last_login: Float64Builder, f64;
-    staff_accounts_usual: Int64Builder, i64;
-    peer_accounts_usual: Int64Builder, i64;
-    service_failure_ratio: Float64Builder, f64;
-    service_failure_ratio_usual: Float64Builder, f64;
-    risk: Float64Builder, f64;
-    risk_usual: Float64Builder, f64;
+    ip_accounts: i64, Int64Array;
+    prefix_accounts: i64, Int64Array;
+    asn_accounts: i64, Int64Array;
+    ip_devices: i64, Int64Array;
+    ip_success_ratio: f64, Float64Array;
+    prefix_success_ratio: f64, Float64Array;
+    asn_success_ratio: f64, Float64Array;
+    device_known_days: f64, Float64Array;
+    ip_known_days: f64, Float64Array;
+    prefix_known_days: f64, Float64Array;
+    asn_known_days: f64, Float64Array;
+    country_known_days: f64, Float64Array;
+    agent_known_days: f64, Float64Array;
+    hour_usual: f64, Float64Array;
+    account_age_days: f64, Float64Array;
+    days_since_last_login: f64, Float64Array;
+    staff_accounts_usual: i64, Int64Array;
+    peer_accounts_usual: i64, Int64Array;
+    service_failure_ratio: f64, Float64Array;
+    service_failure_ratio_usual: f64, Float64Array;
+    risk: f64, Float64Array;
+    risk_usual: f64, Float64Array;
 }
+
+const _: () =
+    assert!(schema::N_COLUMNS - schema::N_SENT <= 32, "a row's valid columns have 32 bits");
 
 impl Columns {
     /// The batch with these columns in the place of those it had.

@@ -43,9 +43,7 @@ use columns::Columns;
 use memory::Memory;
 use row::{Row, Rows};
 use row_ids::{RowIds, Versions};
-
-/// Rows that are looked up in one go, and the rest of their last time.
-const CHUNK: usize = 64;
+use values::MANY;
 
 const DAY_MICROS: TimeMicros = 86_400_000_000;
 
@@ -129,11 +127,11 @@ impl Learner {
     pub fn learn(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = Rows::new(batch)?;
         let mut columns = Columns::new(batch.num_rows());
-        let (mut chunk, mut found) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
+        let (mut chunk, mut found) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
         let mut start = 0;
         while start < batch.num_rows() {
             chunk.clear();
-            while chunk.len() < CHUNK && start < batch.num_rows() {
+            while chunk.len() < MANY && start < batch.num_rows() {
                 let end = start + rows.group(start);
                 chunk.extend((start..end).map(|row| rows.row(row)));
                 start = end;

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use super::account::Account;
 use super::memory::{Memory, SHARED};
 use super::row::Row;
 use super::side::{AGENT, IP, Ids, N_LEVELS};
@@ -32,51 +33,52 @@ impl Memory {
     pub(super) fn find_rows(&self, rows: &[Row<'_>], found: &mut Vec<RowIds>) -> Versions {
         found.clear();
         found.resize(rows.len(), RowIds::default());
+        let n = rows.len();
+        self.names.find_many(n, |row| Key::Text(rows[row].actor), |row, id| found[row].actor = id);
         for (row, ids) in rows.iter().zip(found.iter_mut()) {
-            ids.actor = self.names.find(Key::Text(row.actor));
             ids.account = match row.account == row.actor {
                 true => ids.actor,
                 false => self.names.find(Key::Text(row.account)),
             };
         }
-        for level in 0..N_LEVELS {
-            for (row, ids) in rows.iter().zip(found.iter_mut()) {
-                ids.network[level] = self.network.levels[level].find(row.network[level]);
-            }
-            for (row, ids) in rows.iter().zip(found.iter_mut()) {
-                // Only logins are asked for the rest of the client.
-                ids.client[level] = match row.is_login || level == AGENT {
-                    true => self.client.levels[level].find(row.client[level]),
-                    false => UNKNOWN,
-                };
-            }
+        for (level, values) in self.network.levels.iter().enumerate() {
+            let key = |row: usize| rows[row].network[level];
+            values.find_many(n, key, |row, id| found[row].network[level] = id);
         }
-        for (row, ids) in rows.iter().zip(found.iter_mut()) {
-            ids.device = self.devices.find(row.device);
+        let is_asked = |row: usize, level: usize| rows[row].is_login || level == AGENT;
+        for (level, values) in self.client.levels.iter().enumerate() {
+            // Only logins are asked for the rest of the client.
+            let key = |row: usize| match is_asked(row, level) {
+                true => rows[row].client[level],
+                false => Key::Null,
+            };
+            values.find_many(n, key, |row, id| {
+                found[row].client[level] = if is_asked(row, level) { id } else { UNKNOWN };
+            });
         }
+        self.devices.find_many(n, |row| rows[row].device, |row, id| found[row].device = id);
         self.warm(rows, found);
         self.versions()
     }
 
     /// Reads what the rows will need, for the processor's cache alone.
     fn warm(&self, rows: &[Row<'_>], found: &[RowIds]) {
+        let account =
+            |ids: &RowIds| self.account_named(ids.actor).and_then(|slot| self.accounts.get(slot));
         for ids in found {
-            let slot = self.account_named(ids.actor);
-            black_box(
-                slot.and_then(|slot| self.accounts.get(slot)).map(|account| account.last_day),
-            );
+            black_box(account(ids).map(Account::warm));
         }
-        for (row, ids) in rows.iter().zip(found) {
-            let slot = self.account_named(ids.actor);
-            let Some(account) = slot.and_then(|slot| self.accounts.get(slot)) else { continue };
-            let uses = [&account.networks, &account.clients, &account.devices];
-            black_box(uses.map(|uses| uses.first().map(|used| used.n_logins)));
-            if row.login_succeeded() == Some(true) {
-                for (pairs, level) in self.sharing.iter().zip(SHARED) {
-                    black_box(pairs.find(ids.network[level], ids.account));
-                }
-                black_box(self.ip_devices.find(ids.network[IP], ids.device));
+        for ids in found {
+            let Some(account) = account(ids) else { continue };
+            let lists = [&account.networks, &account.clients, &account.devices];
+            black_box(lists.map(|uses| uses.first().map(|used| used.n_logins)));
+        }
+        let is_success = |row: &Row<'_>| row.login_succeeded() == Some(true);
+        for (_, ids) in rows.iter().zip(found).filter(|(row, _)| is_success(row)) {
+            for (pairs, level) in self.sharing.iter().zip(SHARED) {
+                black_box(pairs.find(ids.network[level], ids.account));
             }
+            black_box(self.ip_devices.find(ids.network[IP], ids.device));
         }
     }
 

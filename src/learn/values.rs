@@ -113,11 +113,26 @@ impl Value {
     }
 }
 
+/// A value in the index: half of its hash, so that hardly another value is looked at, and its number.
+#[derive(Debug, Clone, Copy)]
+struct Indexed {
+    half: u32,
+    id: u32,
+}
+
+/// The half that the table itself does not use to find the place.
+fn half(hash: u64) -> u32 {
+    (hash >> 25) as u32
+}
+
+/// Rows that are looked up in one go.
+pub(super) const MANY: usize = 64;
+
 /// All values of a feature. Numbers live as long as somebody holds them.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     slab: Slab<Value>,
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     hasher: RandomState,
     /// Changes whenever a value gets a number or loses it.
     pub(super) version: u64,
@@ -155,8 +170,40 @@ impl Values {
     }
 
     fn find_hashed(&self, key: &[u8], hash: u64) -> Option<u32> {
-        let is_it = |id: &u32| self.slab.get(*id).is_some_and(|value| *value.key == *key);
-        self.index.find(hash, is_it).copied()
+        let is_it = |entry: &Indexed| {
+            entry.half == half(hash) && self.slab.get(entry.id).is_some_and(|v| *v.key == *key)
+        };
+        self.index.find(hash, is_it).map(|entry| entry.id)
+    }
+
+    /// The numbers of many values. Each step is done for all of them before the next: the processor
+    /// then waits for the memory of several at a time.
+    pub(super) fn find_many<'a>(
+        &self,
+        n: usize,
+        key: impl Fn(usize) -> Key<'a>,
+        mut found: impl FnMut(usize, u32),
+    ) {
+        let (mut hashes, mut ids) = ([0; MANY], [UNKNOWN; MANY]);
+        for start in (0..n).step_by(MANY) {
+            let count = MANY.min(n - start);
+            for (index, hash) in hashes[..count].iter_mut().enumerate() {
+                *hash = self.hasher.hash_one(key(start + index).bytes());
+            }
+            for (hash, id) in hashes[..count].iter().zip(&mut ids) {
+                let entry = self.index.find(*hash, |entry| entry.half == half(*hash));
+                *id = entry.map_or(UNKNOWN, |entry| entry.id);
+            }
+            for (index, id) in ids[..count].iter().enumerate() {
+                let key = key(start + index);
+                let id = match self.slab.get(*id) {
+                    Some(value) if *value.key == *key.bytes() => *id,
+                    None => UNKNOWN,
+                    Some(_) => self.find(key),
+                };
+                found(start + index, id);
+            }
+        }
     }
 
     /// The number of a value, a new one if there is room; whoever takes it holds it. `found` is its
@@ -195,8 +242,9 @@ impl Values {
     fn put(&mut self, id: u32, hash: u64) {
         self.version += 1;
         let Self { slab, index, hasher, .. } = self;
-        let rehash = |id: &u32| slab.get(*id).map_or(0, |value| hasher.hash_one(&*value.key));
-        index.insert_unique(hash, id, rehash);
+        let rehash =
+            |entry: &Indexed| slab.get(entry.id).map_or(0, |value| hasher.hash_one(&*value.key));
+        index.insert_unique(hash, Indexed { half: half(hash), id }, rehash);
     }
 
     pub(super) fn hold_id(&mut self, id: u32) {
@@ -213,7 +261,7 @@ impl Values {
             return;
         }
         let hash = self.hasher.hash_one(&*value.key);
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
+        if let Ok(entry) = self.index.find_entry(hash, |entry| entry.id == id) {
             entry.remove();
         }
         self.version += 1;
@@ -304,6 +352,27 @@ mod tests {
         }
         assert_eq!(values.find(Key::Text("a")), UNKNOWN);
         assert_eq!((values.len(), budget.used()), (0, 0));
+    }
+
+    #[test]
+    fn many_are_found_as_one_is() {
+        let mut budget = Budget::new(u64::MAX);
+        let mut values = Values::default();
+        let names: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        for name in names.iter().step_by(2) {
+            values.hold(Key::Text(name), UNKNOWN, &mut budget);
+        }
+        let mut n_found = 0;
+        values.find_many(
+            1000,
+            |index| Key::Text(&names[index]),
+            |index, id| {
+                assert_eq!(id, values.find(Key::Text(&names[index])));
+                assert_eq!(id == UNKNOWN, index % 2 == 1);
+                n_found += 1;
+            },
+        );
+        assert_eq!(n_found, 1000);
     }
 
     #[test]
