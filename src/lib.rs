@@ -8,6 +8,7 @@ pub mod enrich;
 mod error;
 pub mod event;
 pub mod kafka;
+pub mod learn;
 pub mod order;
 pub mod pipeline;
 pub mod rules;

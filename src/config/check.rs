@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Config, kafka};
+use super::{Config, LearnConfig, RiskConfig, kafka};
 use crate::{Error, suggest};
 
 /// Where a problem is, as keys from the top.
@@ -21,6 +21,7 @@ pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     outbox(config, &mut found);
     destinations(config, &mut found);
     references(config, &mut found);
+    learn(&config.learn, &mut found);
     found
 }
 
@@ -168,6 +169,60 @@ fn destinations(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         if !names.insert(name.clone()) {
             let error = Error::usage(format!("two destinations are named `{name}`"));
             found.push((keys, error.hint("those of [alerts] are named stdout, file and topic")));
+        }
+    }
+}
+
+/// What is wrong with `[learn]`, with the key as place.
+pub(crate) fn learn_problems(config: &LearnConfig) -> Vec<Error> {
+    let mut found = Vec::new();
+    learn(config, &mut found);
+    found.into_iter().map(|(keys, error)| error.at(keys.join("."))).collect()
+}
+
+fn learn(learn: &LearnConfig, found: &mut Vec<(KeyPath, Error)>) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut add = |keys: KeyPath, text: &str| found.push((keys, Error::usage(text)));
+    if learn.memory_max < 1 << 20 {
+        add(&["learn", "memory_max"], "must be at least \"1 MiB\"");
+    }
+    if learn.shared_window < DAY || !learn.shared_window.as_secs().is_multiple_of(DAY.as_secs()) {
+        add(&["learn", "shared_window"], "must be whole days, at least one");
+    }
+    if learn.forget_after < learn.shared_window {
+        add(&["learn", "forget_after"], "must not be shorter than `learn.shared_window`");
+    }
+    if learn.values_per_account_max == 0 {
+        add(&["learn", "values_per_account_max"], "must be at least 1");
+    }
+    if learn.service_window < Duration::from_secs(60) {
+        add(&["learn", "service_window"], "must be at least \"1 minute\"");
+    }
+    weights(&learn.risk, found);
+}
+
+/// Weights may be written with three digits.
+const WEIGHTS_ERROR: f64 = 0.002;
+
+fn weights(risk: &RiskConfig, found: &mut Vec<(KeyPath, Error)>) {
+    let network = [risk.ip, risk.asn, risk.country];
+    let client = [risk.user_agent, risk.agent, risk.os, risk.device_type];
+    let groups: [(KeyPath, KeyPath, &[f64]); 2] = [
+        (&["learn", "risk"], &["learn", "risk", "ip"], &network),
+        (&["learn", "risk"], &["learn", "risk", "user_agent"], &client),
+    ];
+    for (table, first, weights) in groups {
+        let sum: f64 = weights.iter().sum();
+        if weights.iter().any(|weight| !(0.0..=1.0).contains(weight)) {
+            found.push((table, Error::usage("a weight must be from 0 to 1")));
+        } else if (sum - 1.0).abs() > WEIGHTS_ERROR {
+            let hint =
+                "`ip`, `asn`, `country` sum to 1; so do `user_agent`, `agent`, `os`, `device_type`";
+            let message = format!("the weights of a group sum to {sum:.3}, not to 1");
+            found.push((table, Error::usage(message).hint(hint)));
+        } else if weights.first() == Some(&0.0) {
+            let hint = "it alone is smoothed: without it a score may be 0 divided by 0";
+            found.push((first, Error::usage("must be more than 0").hint(hint)));
         }
     }
 }

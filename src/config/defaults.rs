@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, OrderConfig,
-    OutboxConfig, SaslConfig, SshdConfig, StateConfig, TlsConfig, WhenFull,
+    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, LearnConfig,
+    OrderConfig, OutboxConfig, RiskConfig, SaslConfig, SshdConfig, StateConfig, TlsConfig,
+    WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -46,6 +47,15 @@ const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
+
+const DAY_SECONDS: u64 = 86_400;
+const MEMORY_MAX: u64 = KIB * KIB * KIB;
+const FORGET_AFTER: Duration = Duration::from_secs(400 * DAY_SECONDS);
+const SHARED_WINDOW: Duration = Duration::from_secs(28 * DAY_SECONDS);
+const SETTLE_AFTER: Duration = Duration::from_secs(DAY_SECONDS);
+const VALUES_PER_ACCOUNT_MAX: usize = 256;
+const FAILING_MAX: usize = 100_000;
+const SERVICE_WINDOW: Duration = Duration::from_secs(5 * MINUTE_SECONDS);
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), LISTEN_PORT);
 const LISTEN_PORT: u16 = 9464;
@@ -140,6 +150,36 @@ impl Default for StateConfig {
             stop_within: STOP_WITHIN,
             rows_max: ROWS_MAX,
             keys_max: KEYS_MAX,
+        }
+    }
+}
+
+impl Default for LearnConfig {
+    fn default() -> Self {
+        Self {
+            memory_max: MEMORY_MAX,
+            forget_after: FORGET_AFTER,
+            shared_window: SHARED_WINDOW,
+            settle_after: SETTLE_AFTER,
+            values_per_account_max: VALUES_PER_ACCOUNT_MAX,
+            failing_max: FAILING_MAX,
+            service_window: SERVICE_WINDOW,
+            risk: RiskConfig::default(),
+        }
+    }
+}
+
+/// The weights that Wiefling et al. (2022) found for logins of a large service, with all digits.
+impl Default for RiskConfig {
+    fn default() -> Self {
+        Self {
+            ip: 0.6,
+            asn: 0.3,
+            country: 0.1,
+            user_agent: 0.538_665_384_055_135_9,
+            agent: 0.268_045_149_862_566_6,
+            os: 0.188_182_951_001_095_36,
+            device_type: 0.005_106_515_081_202_152_5,
         }
     }
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::enrich::NetworkClass;
 
-pub(crate) use check::time_zone;
+pub(crate) use check::{learn_problems as check_learn, time_zone};
 pub use destination::{
     CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
     WebhookConfig,
@@ -64,6 +64,8 @@ pub struct Config {
     pub late: SinkConfig,
     /// Where state is kept over a restart, and limits of it.
     pub state: StateConfig,
+    /// What is learned from the events.
+    pub learn: LearnConfig,
     /// Tables that rules may join with.
     pub reference: Vec<ReferenceConfig>,
     /// The listener for metrics and health.
@@ -271,6 +273,53 @@ pub struct StateConfig {
     pub rows_max: usize,
     /// Keys in one lane.
     pub keys_max: usize,
+}
+
+/// `[learn]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnConfig {
+    /// What is learned may take so much memory; then new names are turned away.
+    #[serde(with = "units::size")]
+    pub memory_max: u64,
+    /// An account that did nothing for so long is forgotten.
+    #[serde(with = "units::duration")]
+    pub forget_after: Duration,
+    /// Accounts and devices are counted on an address for so long after their last login; whole days.
+    #[serde(with = "units::duration")]
+    pub shared_window: Duration,
+    /// A login counts towards how shared an address is once the account has known the network for so long.
+    #[serde(with = "units::duration")]
+    pub settle_after: Duration,
+    /// Addresses, agents and devices that are remembered of one account, each.
+    pub values_per_account_max: usize,
+    /// Addresses, prefixes and networks without a success whose failures are remembered, each.
+    pub failing_max: usize,
+    /// The failure ratio of the service now is that of the last so many minutes.
+    #[serde(with = "units::duration")]
+    pub service_window: Duration,
+    /// How much each feature weighs in `risk`.
+    pub risk: RiskConfig,
+}
+
+/// `[learn.risk]`: weights in two groups, the network and the client. Each sums to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RiskConfig {
+    /// Of `ip`.
+    pub ip: f64,
+    /// Of `asn`.
+    pub asn: f64,
+    /// Of `country`.
+    pub country: f64,
+    /// Of `user_agent`.
+    pub user_agent: f64,
+    /// Of `agent`.
+    pub agent: f64,
+    /// Of `os`.
+    pub os: f64,
+    /// Of `device_type`.
+    pub device_type: f64,
 }
 
 /// `[[reference]]`

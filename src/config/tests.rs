@@ -7,7 +7,7 @@ const EXAMPLE: &str = include_str!("../../nightlatch.example.toml");
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 18] = [
+    let tables: [(&str, Vec<String>); 20] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
@@ -24,6 +24,8 @@ fn all_keys() -> Vec<String> {
         ("dead_letter.", keys_of::<SinkConfig>()),
         ("late.", keys_of::<SinkConfig>()),
         ("state.", keys_of::<StateConfig>()),
+        ("learn.", keys_of::<LearnConfig>()),
+        ("learn.risk.", keys_of::<RiskConfig>()),
         ("reference.", keys_of::<ReferenceConfig>()),
         ("http.", keys_of::<HttpConfig>()),
         ("log.", keys_of::<LogConfig>()),

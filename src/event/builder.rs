@@ -8,7 +8,7 @@ use arrow::array::{
     new_null_array,
 };
 
-use super::schema::{self, COLUMNS, ColumnKind, N_COLUMNS};
+use super::schema::{self, COLUMNS, ColumnKind, N_COLUMNS, N_SENT};
 use super::{Place, TimeMicros};
 use crate::{Error, Result};
 
@@ -25,17 +25,17 @@ pub(super) enum Value<'a> {
 
 /// The row being read. It lives as long as the batch, so that no event allocates.
 pub(super) struct Row<'a> {
-    values: [Value<'a>; N_COLUMNS],
+    values: [Value<'a>; N_SENT],
     /// Bit per column: a value, or an explicit null, was seen.
     seen: u32,
     pub(super) scratch: String,
 }
 
-const _: () = assert!(N_COLUMNS <= 32, "the row's mask of seen columns has 32 bits");
+const _: () = assert!(N_SENT <= 32, "the row's mask of seen columns has 32 bits");
 
 impl<'a> Row<'a> {
     pub(super) fn new() -> Self {
-        Self { values: [Value::Null; N_COLUMNS], seen: 0, scratch: String::new() }
+        Self { values: [Value::Null; N_SENT], seen: 0, scratch: String::new() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -156,7 +156,7 @@ pub(super) struct EventBuilder {
 
 impl EventBuilder {
     pub(super) fn new() -> Self {
-        let columns = COLUMNS.iter().map(|column| Lazy::new(column.kind)).collect();
+        let columns = COLUMNS[..N_SENT].iter().map(|column| Lazy::new(column.kind)).collect();
         Self { columns, times: Vec::new(), places: Vec::new(), hashes: Vec::new() }
     }
 
@@ -189,6 +189,9 @@ impl EventBuilder {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times.with_timezone("+00:00"))];
         let rest = self.columns.iter_mut().enumerate().skip(1);
         columns.extend(rest.map(|(index, column)| column.finish(index, rows)));
+        let learned = schema::event_batch();
+        let learned = learned.fields()[N_SENT..N_COLUMNS].iter();
+        columns.extend(learned.map(|field| new_null_array(field.data_type(), rows)));
         let places = std::mem::take(&mut self.places);
         let origins = places.iter().map(|place| place.origin);
         let partitions = places.iter().map(|place| place.partition);

@@ -11,20 +11,23 @@ use twox_hash::XxHash3_64;
 use super::builder::{Row, Value};
 use super::decode::{DecodeLimits, UnknownFields};
 use super::reject::{Refusal, RejectReason};
-use super::schema::{COLUMNS, ColumnKind, N_COLUMNS};
+use super::schema::{self, ColumnKind, N_SENT};
 use super::time;
+
+/// The columns that a record may set.
+const COLUMNS: &[schema::Column] = schema::COLUMNS.split_at(N_SENT).0;
 
 /// Nesting of `details`.
 const DEPTH_MAX: usize = 64;
 const NEAR_MISSES_MAX: usize = 32;
 /// Stands for "no column" in the prediction of the next field.
-const NONE: usize = N_COLUMNS;
+const NONE: usize = N_SENT;
 
 /// Reader of native events.
 pub(super) struct Json {
     pub(super) unknown: UnknownFields,
     /// Which column followed which in the record before: senders write fields in one order.
-    followers: [usize; N_COLUMNS + 1],
+    followers: [usize; N_SENT + 1],
     /// Hashes of this record's unknown names, to find one that comes twice.
     unknown_names: Vec<u64>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Json {
 impl Default for Json {
     fn default() -> Self {
         let unknown_names = Vec::new();
-        Self { unknown: UnknownFields::default(), followers: [0; N_COLUMNS + 1], unknown_names }
+        Self { unknown: UnknownFields::default(), followers: [0; N_SENT + 1], unknown_names }
     }
 }
 

@@ -45,8 +45,20 @@ const fn text(name: &'static str) -> Column {
     column(name, ColumnKind::Text, true)
 }
 
+const fn float(name: &'static str) -> Column {
+    column(name, ColumnKind::Float, true)
+}
+
+const fn integer(name: &'static str) -> Column {
+    column(name, ColumnKind::Integer, true)
+}
+
 /// Number of columns that rules see.
-pub const N_COLUMNS: usize = 31;
+pub const N_COLUMNS: usize = N_SENT + 22;
+
+/// Number of columns that a sender may set: the first ones. The others are what `learn` knows, and a
+/// sender's field of such a name is an unknown field.
+pub const N_SENT: usize = 31;
 
 /// All columns that rules see, in order. `time` is column 0.
 pub const COLUMNS: [Column; N_COLUMNS] = [
@@ -80,7 +92,30 @@ pub const COLUMNS: [Column; N_COLUMNS] = [
     text("agent"),
     text("os"),
     text("device_type"),
-    column("accuracy_km", ColumnKind::Float, true),
+    float("accuracy_km"),
+    // What `learn` fills in.
+    integer("ip_accounts"),
+    integer("prefix_accounts"),
+    integer("asn_accounts"),
+    integer("ip_devices"),
+    float("ip_success_ratio"),
+    float("prefix_success_ratio"),
+    float("asn_success_ratio"),
+    float("device_known_days"),
+    float("ip_known_days"),
+    float("prefix_known_days"),
+    float("asn_known_days"),
+    float("country_known_days"),
+    float("agent_known_days"),
+    float("hour_usual"),
+    float("account_age_days"),
+    float("days_since_last_login"),
+    integer("staff_accounts_usual"),
+    integer("peer_accounts_usual"),
+    float("service_failure_ratio"),
+    float("service_failure_ratio_usual"),
+    float("risk"),
+    float("risk_usual"),
 ];
 
 /// Index of a column of [`COLUMNS`] by name.

@@ -4,6 +4,7 @@
 
 pub mod arrival;
 pub mod events;
+pub mod logins;
 pub mod mmdb;
 pub mod queries;
 pub mod rows;
