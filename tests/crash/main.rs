@@ -173,8 +173,7 @@ fn killed_fifty_times_it_delivers_what_one_replay_finds() {
     }
     let mut run = Run::start(&config);
     let all = |receiver: &Receiver| {
-        newest(receiver.got().into_values().map(|copies| copies[0].clone())).len()
-            >= expected.len()
+        newest(receiver.got().into_values().map(|copies| copies[0].clone())).len() >= expected.len()
     };
     run.within(Duration::from_secs(600), "every alert", |_| all(&receiver));
     run.until("a lag of 0", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));

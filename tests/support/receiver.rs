@@ -40,8 +40,7 @@ impl Receiver {
                 StatusCode::NO_CONTENT
             }
         };
-        let listener =
-            runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move {
             axum::serve(listener, Router::new().route("/", post(take))).await.unwrap();

@@ -58,12 +58,7 @@ impl Run {
     }
 
     /// As [`Run::until`], with patience of the test's own.
-    pub fn within(
-        &mut self,
-        timeout: Duration,
-        what: &str,
-        mut holds: impl FnMut(&Self) -> bool,
-    ) {
+    pub fn within(&mut self, timeout: Duration, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !holds(self) {
             let ended = self.child.try_wait().unwrap();
