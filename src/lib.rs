@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 mod error;
+pub mod evaluate;
 pub mod event;
 pub mod kafka;
 pub mod order;

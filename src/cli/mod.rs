@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Data goes to standard output, words to standard error.
 
 mod config;
+mod evaluate;
 mod input;
 mod progress;
 mod replay;
@@ -51,6 +52,8 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Write a believable log with attacks in it
     Simulate(simulate::SimulateArgs),
+    /// Compare alerts with what is true about a log
+    Evaluate(evaluate::EvaluateArgs),
     /// Check and show configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Replay(args) => replay::replay(&args),
             Command::Rules(command) => rules::rules(&command),
             Command::Simulate(args) => simulate::simulate(args),
+            Command::Evaluate(args) => evaluate::evaluate(args),
             Command::Config(command) => config::config(&command),
         }
     }

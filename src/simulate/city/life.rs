@@ -314,7 +314,7 @@ pub(super) fn guest_event(world: &World, index: u32, guest: u8, now: Millis) -> 
     event.actor = Actor::Guest(guest);
     event.device = id;
     event.client = Client::at((id >> 9 & 3) as u8, id, now - world.start);
-    event.session = u64::from(id) << 4;
+    event.session = 1 << 61 | u64::from(id);
     event.place = Networks::home(household.city, id as u16 % 3, id >> 8);
     event
 }

@@ -25,7 +25,7 @@ const PACES: [u32; 4] = [700, 230, 60, 0];
 pub(super) struct Device {
     pub(super) id: u32,
     pub(super) kind: u8,
-    /// 0: it never logged in.
+    /// 0: it has not logged in yet.
     pub(super) session: u64,
     /// It must log in next time.
     pub(super) expired: bool,
@@ -358,9 +358,15 @@ fn devices(index: u32, random: &mut Random) -> [Device; 4] {
     let kinds = [random.pick(&PHONES), random.pick(&PHONES), TABLET, random.pick(&BROWSERS)];
     let device = |slot: usize| {
         let id = (mix(u64::from(index) * 8 + slot as u64) >> 32) as u32 | 1;
-        Device { id, kind: kinds[slot], session: 0, expired: true }
+        // Most were in use long before the log begins, and still hold a session.
+        let session = 1 << 62 | u64::from(index) << 2 | slot as u64;
+        Device { id, kind: kinds[slot], session, expired: false }
     };
-    [device(0), device(1), device(2), device(3)]
+    let mut all = [device(0), device(1), device(2), device(3)];
+    for device in &mut all {
+        device.expired = random.chance(80);
+    }
+    all
 }
 
 /// The door first, as most have it; private rooms are not rare.

@@ -199,7 +199,7 @@ fn poll(world: &mut World, next: u32, now: Millis) {
         let mut event = staff::serve(ALARM, "live_view", index);
         event.place = alarm_place(next);
         event.client = Client::fixed(ALARM_CENTRE);
-        event.session = u64::from(index) << 8 | 3;
+        event.session = 1 << 60 | u64::from(index);
         let camera = Resource::Camera(household.camera(&mut world.random));
         let event = event.on(camera);
         let gone = world.random.chance(30);

@@ -137,11 +137,6 @@ impl Planted {
         !self.steps.is_empty()
     }
 
-    /// Number of its events in the log.
-    pub(super) fn events(&self) -> u64 {
-        self.steps.len() as u64
-    }
-
     /// One event of it was written.
     pub(super) fn add(&mut self, event: &Event, number: u64) {
         self.started_at = self.started_at.min(event.time);

@@ -165,8 +165,11 @@ fn residential_anywhere(world: &mut World) -> Place {
     residential(world, city)
 }
 
-/// A rented server anywhere.
+/// A rented server anywhere, or an exit of the onion network.
 fn rented(world: &mut World) -> Place {
+    if world.random.chance(150) {
+        return Networks::tor(world.random.below(72));
+    }
     let city = world.random.below(24) as u8;
     Networks::hosting(city, world.random.below(0x7000))
 }
