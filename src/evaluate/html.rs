@@ -130,12 +130,12 @@ fn chart(bars: &[Bar]) -> String {
         let y = number * 20 + 3;
         let length = WIDTH * bar.percent.clamp(0.0, 100.0) / 100.0;
         let class = if bar.is_bad { "bad" } else { "bar" };
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
              <rect class=\"rest\" x=\"{NAME}\" y=\"{y}\" width=\"{WIDTH}\" height=\"14\"/>\
              <rect class=\"{class}\" x=\"{NAME}\" y=\"{y}\" width=\"{length:.1}\" height=\"14\"/>\
-             <text x=\"{}\" y=\"{}\">{}</text>\n",
+             <text x=\"{}\" y=\"{}\">{}</text>",
             NAME - 8.0,
             y + 11,
             escape(&bar.name),

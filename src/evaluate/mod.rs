@@ -4,12 +4,12 @@
 //! - its time, `started_at` of the first revision to the newest `updated_at`, meets the attack's: first
 //!   event to last event and [`Options::grace`] after it;
 //! - it names the attack: an address that is the attack's own (as entity or in `ips`; addresses that
-//!   the innocent share are not in the truth's `entities.ip`), an actor or a resource of it (as entity
-//!   or in `values`), an account of it as entity, or half and more of the alert's `accounts` are
-//!   accounts of it.
+//!   the innocent share are not in the truth's `entities.ip`), a resource of it (as entity or in
+//!   `values`), an actor of it and one of its accounts, an account of it as entity, or half and more
+//!   of the alert's `accounts` are accounts of it.
 //!
 //! A *takeover*, one account that fell in one attack, is found when an alert that concerns the attack
-//! names the account or the attack's source. It is found at the event time of the first revision that
+//! names the account, or an own address or an actor of the attack that reached the account. It is found at the event time of the first revision that
 //! does: `started_at` of revision 1, `updated_at` of later ones. The wait is that time less the first
 //! hostile success, 0 when the alert came first. Any other attack is found when an alert concerns it.
 //! A *false alert* has severity medium or above and concerns no attack.

@@ -86,9 +86,17 @@ pub(super) struct Attack {
     pub(super) actors: HashSet<String>,
     pub(super) resources: HashSet<String>,
     pub(super) accounts: HashSet<String>,
-    /// Accounts that fell, with the first hostile success.
-    pub(super) fell: BTreeMap<String, Micros>,
+    pub(super) fell: BTreeMap<String, Fall>,
     pub(super) events: u64,
+}
+
+/// An account that fell.
+#[derive(Debug)]
+pub(super) struct Fall {
+    /// The first hostile success.
+    pub(super) time: Micros,
+    /// The attack's own addresses that reached this account.
+    pub(super) ips: HashSet<String>,
 }
 
 /// Benign behaviour that looks like an attack.
@@ -151,7 +159,12 @@ struct TruthLine {
 #[serde(untagged)]
 enum FallLine {
     Name(String),
-    Timed { account: String, time: String },
+    Timed {
+        account: String,
+        time: String,
+        #[serde(default)]
+        ips: Option<HashSet<String>>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -257,20 +270,22 @@ impl TruthLine {
     }
 
     fn attack(mut self, started: Micros, ended: Micros) -> Result<Attack, String> {
-        let mut fell = BTreeMap::new();
+        let all_ips = self.names("ip");
+        let mut fell: BTreeMap<String, Fall> = BTreeMap::new();
         for fall in std::mem::take(&mut self.fell) {
-            let (account, time) = match fall {
-                FallLine::Name(account) => (account, started),
-                FallLine::Timed { account, time } => (account, micros(&time)?),
+            let (account, time, ips) = match fall {
+                FallLine::Name(account) => (account, started, None),
+                FallLine::Timed { account, time, ips } => (account, micros(&time)?, ips),
             };
-            let first = fell.entry(account).or_insert(time);
-            *first = time.min(*first);
+            let ips = ips.unwrap_or_else(|| all_ips.clone());
+            let fall = fell.entry(account).or_insert(Fall { time, ips });
+            fall.time = time.min(fall.time);
         }
         let mut accounts = self.account_names();
         accounts.extend(self.names("account"));
         accounts.extend(fell.keys().cloned());
         Ok(Attack {
-            ips: self.names("ip"),
+            ips: all_ips,
             actors: self.names("actor"),
             resources: self.names("resource"),
             id: self.id,

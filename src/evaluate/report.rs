@@ -234,6 +234,6 @@ impl Report {
         self.by_aftermath.iter_mut().for_each(|row| row.takeovers.finish());
         self.by_rule = std::mem::take(&mut self.rules).into_values().collect();
         self.by_trap = std::mem::take(&mut self.traps).into_values().collect();
-        self.by_trap.sort_by(|left, right| right.false_alerts.cmp(&left.false_alerts));
+        self.by_trap.sort_by_key(|row| std::cmp::Reverse(row.false_alerts));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Micros;
-use super::read::{Alert, Attack, Severity, Trap, Truth};
+use super::read::{Alert, Attack, Fall, Severity, Trap, Truth};
 use super::report::{FalseAlert, Missed, Report};
 
 /// False alerts that are listed; the others are counted.
@@ -101,6 +101,12 @@ impl<'a> Index<'a> {
         named.extend(self.by_accounts(alert));
         named.retain(|&index| {
             let attack = &attacks[index];
+            let by_actor_only = names_actor(alert, attack)
+                && !attack.accounts.contains(&alert.entity)
+                && !attack.resources.contains(&alert.entity);
+            if by_actor_only && !shares_account(alert, attack) {
+                return false;
+            }
             alert.started <= attack.ended + grace && alert.updated >= attack.started
         });
         named
@@ -117,6 +123,18 @@ impl<'a> Index<'a> {
         let all = alert.accounts.len();
         counts.into_iter().filter(move |(_, count)| count * 2 >= all).map(|(attack, _)| attack)
     }
+}
+
+/// Whether an alert is about an actor of the attack.
+fn names_actor(alert: &Alert, attack: &Attack) -> bool {
+    attack.actors.contains(&alert.entity)
+        || alert.actor.as_ref().is_some_and(|actor| attack.actors.contains(actor))
+}
+
+/// One insider may be up to more than one thing: some account has to be the attack's.
+fn shares_account(alert: &Alert, attack: &Attack) -> bool {
+    alert.accounts.is_empty()
+        || alert.accounts.keys().any(|account| attack.accounts.contains(account))
 }
 
 fn add_attack(attack: &Attack, alerts: &[&Alert], report: &mut Report) {
@@ -138,23 +156,23 @@ fn add_attack(attack: &Attack, alerts: &[&Alert], report: &mut Report) {
         }
         return;
     }
-    for (account, &success) in &attack.fell {
-        add_takeover(attack, account, success, alerts, report);
+    for (account, fall) in &attack.fell {
+        add_takeover(attack, account, fall, alerts, report);
     }
 }
 
 fn add_takeover(
     attack: &Attack,
     account: &str,
-    success: Micros,
+    fall: &Fall,
     alerts: &[&Alert],
     report: &mut Report,
 ) {
     let names =
-        |alert: &&Alert| named_at(alert, attack, account).map(|at| (at, alert.rule.clone()));
+        |alert: &&Alert| named_at(alert, attack, account, fall).map(|at| (at, alert.rule.clone()));
     let found: Vec<(Micros, String)> = alerts.iter().filter_map(names).collect();
     let first = found.iter().map(|(at, _)| *at).min();
-    let wait = first.map(|first| seconds(first - success));
+    let wait = first.map(|first| seconds(first - fall.time));
     report.takeovers.add(wait);
     let key = (attack.kind.clone(), attack.evasion.clone());
     report.kinds.entry(key).or_default().takeovers.add(wait);
@@ -172,13 +190,13 @@ fn add_takeover(
     }
 }
 
-/// When an alert named a fallen account or the source of the attack first.
-fn named_at(alert: &Alert, attack: &Attack, account: &str) -> Option<Micros> {
+/// When an alert named a fallen account first, or an address or actor of the attack that reached it.
+fn named_at(alert: &Alert, attack: &Attack, account: &str, fall: &Fall) -> Option<Micros> {
     let is_entity = alert.entity == account
-        || attack.ips.contains(&alert.entity)
+        || fall.ips.contains(&alert.entity)
         || attack.actors.contains(&alert.entity);
     let entity = is_entity.then_some(alert.started);
-    let ips = alert.ips.iter().filter(|(ip, _)| attack.ips.contains(*ip)).map(|(_, at)| *at).min();
+    let ips = alert.ips.iter().filter(|(ip, _)| fall.ips.contains(*ip)).map(|(_, at)| *at).min();
     let actor = alert.actor.as_ref().filter(|actor| attack.actors.contains(*actor));
     let listed = alert.accounts.get(account).copied();
     [entity, ips, listed, actor.map(|_| alert.started)].into_iter().flatten().min()

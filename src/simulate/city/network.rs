@@ -202,7 +202,7 @@ impl Networks {
     pub(super) fn new(accounts: u32, cgnat: bool) -> Self {
         let sites = CITIES.len() as u16 * SITES_A_CITY + OFFICES + CAMPUSES;
         let fragments = (0..sites).map(fragment).collect();
-        Self { fragments, cgnat, exits: 2 + accounts / 2000 }
+        Self { fragments, cgnat, exits: 1 + accounts / 5000 }
     }
 
     /// What is written about the network of a place: country to class.
@@ -238,23 +238,25 @@ impl Networks {
 
     /// Fixed wireless access: many homes behind a few addresses, or an address each.
     pub(super) fn wireless(&self, city: u8, number: u32) -> Place {
-        let host = if self.cgnat { 0x1000 + number % 4 } else { number.wrapping_mul(40_503) };
-        Place::v4(site(city, WIRELESS), host)
+        if self.cgnat {
+            return Place::v4(site(first_city(city), WIRELESS), 0x1001 + number % 2);
+        }
+        Place::v4(site(city, WIRELESS), number.wrapping_mul(40_503))
     }
 
     /// An exit of a mobile carrier: of the country's first city, as the databases have it.
     pub(super) fn mobile(&self, city: u8, carrier: u16, random: &mut Random) -> Place {
-        let country = CITIES[usize::from(city)].country;
-        let first = CITIES.iter().position(|city| city.country == country).unwrap_or_default();
+        let first = first_city(city);
         let exits = if self.cgnat { self.exits } else { 0xffff };
-        Place::v4(site(first as u8, CARRIERS + carrier % N_CARRIERS), 0x2001 + random.below(exits))
+        Place::v4(site(first, CARRIERS + carrier % N_CARRIERS), 0x2001 + random.below(exits))
     }
 
     /// All addresses that mobile and wireless customers share.
     pub(super) fn cgnat_exits(&self) -> BTreeSet<Place> {
         let cities = 0..CITIES.len() as u8;
+        let cities = cities.filter(|&city| first_city(city) == city);
         let wireless =
-            cities.clone().flat_map(|city| (0..4).map(move |exit| (city, WIRELESS, 0x1000 + exit)));
+            cities.clone().flat_map(|city| (0..2).map(move |exit| (city, WIRELESS, 0x1001 + exit)));
         let carriers = [CARRIERS, CARRIERS + 1];
         let mobile = cities.flat_map(|city| carriers.map(move |carrier| (city, carrier)));
         let exits = self.exits;
@@ -301,14 +303,27 @@ impl Networks {
     }
 }
 
+/// The first city of the same country: where its carriers leave.
+fn first_city(city: u8) -> u8 {
+    let country = CITIES[usize::from(city)].country;
+    CITIES.iter().position(|city| city.country == country).unwrap_or_default() as u8
+}
+
 /// The city that an office stands in.
 pub(super) fn office_city(number: u16) -> u8 {
     (number % 19) as u8
 }
 
-/// The city that a university stands in.
-pub(super) fn campus_city(number: u16) -> u8 {
-    [0, 5][usize::from(number % CAMPUSES)]
+/// Cities with a university.
+const CAMPUS_CITIES: [u8; CAMPUSES as usize] = [0, 5];
+
+fn campus_city(number: u16) -> u8 {
+    CAMPUS_CITIES[usize::from(number % CAMPUSES)]
+}
+
+/// The university of a city.
+pub(super) fn campus_of(city: u8) -> Option<u16> {
+    CAMPUS_CITIES.iter().position(|&other| other == city).map(|number| number as u16)
 }
 
 /// Which language the labels of a city's cameras have.

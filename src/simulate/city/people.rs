@@ -130,7 +130,8 @@ impl Household {
                 [random.weighted(&[40, 25, 22, 13])],
             carrier: random.below(2) as u16,
             office: random.chance(350).then(|| office_in(city, random)),
-            campus: (random.chance(70) && traps.has(Trap::Campus)).then(|| random.below(2) as u16),
+            campus: network::campus_of(city)
+                .filter(|_| random.chance(350) && traps.has(Trap::Campus)),
             vpn: (random.chance(60) && traps.has(Trap::VpnUsers)).then(|| random.below(2) as u16),
             relay: random.chance(25) && traps.has(Trap::VpnUsers),
             rhythm: if night { Rhythm::NightShift } else { day_rhythm },

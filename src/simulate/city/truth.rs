@@ -22,6 +22,8 @@ pub(super) struct Planted {
     ended_at: Millis,
     places: BTreeSet<Place>,
     shared_places: BTreeSet<Place>,
+    /// Which account was reached from which of the attacker's own places.
+    reached: BTreeSet<(Name, Place)>,
     accounts: BTreeSet<Name>,
     actors: BTreeSet<(Actor, Name)>,
     resources: BTreeSet<(Name, Resource)>,
@@ -80,6 +82,7 @@ struct FallLine {
     account: String,
     time: String,
     event_id: String,
+    ips: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +107,7 @@ impl Planted {
             ended_at: Millis::MIN,
             places: BTreeSet::new(),
             shared_places: BTreeSet::new(),
+            reached: BTreeSet::new(),
             accounts: BTreeSet::new(),
             actors: BTreeSet::new(),
             resources: BTreeSet::new(),
@@ -145,6 +149,9 @@ impl Planted {
             let places =
                 if event.shared_place { &mut self.shared_places } else { &mut self.places };
             places.insert(event.place);
+            if !event.shared_place {
+                self.reached.insert((event.account, event.place));
+            }
         }
         self.accounts.insert(event.account);
         match event.actor {
@@ -183,7 +190,7 @@ impl Planted {
             entities: self.entities(),
             shared_ips: self.shared_places.iter().map(|&place| address(place)).collect(),
             accounts: self.accounts.iter().map(|&name| account(name)).collect(),
-            fell: self.fell.iter().map(|fall| fall.line(seed)).collect(),
+            fell: self.fell.iter().map(|fall| fall.line(self, seed)).collect(),
             events: self.steps.len(),
             steps: self.steps.iter().map(|step| step.line(seed)).collect(),
         };
@@ -211,8 +218,11 @@ impl Planted {
 }
 
 impl Fall {
-    fn line(&self, seed: u64) -> FallLine {
+    fn line(&self, planted: &Planted, seed: u64) -> FallLine {
+        let from = (self.account, Place::NONE);
+        let own = planted.reached.range(from..).take_while(|(name, _)| *name == self.account);
         FallLine {
+            ips: own.map(|(_, place)| address(*place)).collect(),
             account: account(self.account),
             time: timestamp(self.time),
             event_id: text(|to| push_event_id(to, seed, self.number)),

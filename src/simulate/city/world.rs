@@ -60,6 +60,8 @@ pub(super) struct World {
     pub(super) stories: Vec<Story>,
     /// How many aftermaths there were: each is another one.
     pub(super) aftermaths: usize,
+    /// Insiders: each plays one part.
+    pub(super) insiders: Vec<u16>,
     sessions: u64,
     tickets: u32,
 }
@@ -83,6 +85,7 @@ impl World {
             planted: Vec::new(),
             stories: Vec::new(),
             aftermaths: 0,
+            insiders: Vec::new(),
             sessions: seed << 36,
             tickets: 100_000,
         }
@@ -144,6 +147,23 @@ impl World {
         (0..tries)
             .map(|_| self.random.below(self.shape.accounts))
             .find(|&index| fits(self.people.get(index)))
+    }
+
+    /// A member of staff who was no insider yet, as long as there are any.
+    pub(super) fn insider(&mut self, fits: impl Fn(u16) -> bool) -> u16 {
+        let draw = |random: &mut Random, staff: u16| random.below(u32::from(staff)) as u16;
+        let mut staff = draw(&mut self.random, self.shape.staff);
+        for _ in 0..200 {
+            if fits(staff) && !self.insiders.contains(&staff) {
+                break;
+            }
+            staff = draw(&mut self.random, self.shape.staff);
+        }
+        self.insiders.push(staff);
+        if self.insiders.len() >= usize::from(self.shape.staff) {
+            self.insiders.clear();
+        }
+        staff
     }
 
     /// A part of the city for something that concerns many: not more than there are.

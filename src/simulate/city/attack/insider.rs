@@ -11,7 +11,8 @@ use super::{Plot, residential};
 
 /// One insider, whom the log has to know already.
 pub(super) fn commit(world: &mut World, kind: usize, variant: u8, now: Millis) {
-    let staff = world.random.below(u32::from(world.shape.staff)) as u16;
+    let by_day = ATTACKS[kind] == "odd_hours";
+    let staff = world.insider(|number| !by_day || number % 5 != 4);
     let begin = staff::next_shift(world, staff, now) + world.random.seconds(300, 3600);
     match ATTACKS[kind] {
         "mass_viewing" => mass_viewing(world, kind, staff, begin),
@@ -20,7 +21,7 @@ pub(super) fn commit(world: &mut World, kind: usize, variant: u8, now: Millis) {
         "closed_ticket" => closed_ticket(world, kind, staff, begin),
         "foreign_ticket" => foreign_ticket(world, kind, staff, begin),
         "private_labels" => private_labels(world, kind, staff, begin),
-        "odd_hours" => odd_hours(world, kind, now),
+        "odd_hours" => odd_hours(world, kind, staff, now),
         "far_above_peers" => far_above_peers(world, kind, staff, begin),
         "one_a_day" => one_a_day(world, kind, staff, begin),
         "service_account" => service_account(world, kind, begin),
@@ -167,11 +168,7 @@ fn private_labels(world: &mut World, kind: usize, staff: u16, now: Millis) {
 }
 
 /// In the small hours, by somebody who works by day.
-fn odd_hours(world: &mut World, kind: usize, now: Millis) {
-    let staff = (0..64)
-        .map(|_| world.random.below(u32::from(world.shape.staff)) as u16)
-        .find(|number| number % 5 != 4)
-        .unwrap_or_default();
+fn odd_hours(world: &mut World, kind: usize, staff: u16, now: Millis) {
     let night = now - now.rem_euclid(DAY) + DAY + HOUR;
     let mut plot = Plot::new(world, kind, "made_up_tickets");
     for number in 0..5 {

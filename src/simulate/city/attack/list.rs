@@ -4,6 +4,7 @@ use super::super::super::event::Millis;
 use super::super::client::{BROWSERS, Client, TOOLS};
 use super::super::event::{Event, Name};
 use super::super::network::{Networks, Place};
+use super::super::people::Household;
 use super::super::world::World;
 use super::{Plot, clean_at_home, intruder, rented, residential_anywhere, strange_client};
 
@@ -15,9 +16,8 @@ struct Run {
     tries_an_address: usize,
     gap_seconds: (u32, u32),
     clients: Clients,
-    /// One try in so many hundreds gets in, among the names that are here.
+    /// So many tries in a thousand get in.
     hits_per_mille: u32,
-    hits_min: u32,
 }
 
 /// What the tries look like.
@@ -84,14 +84,11 @@ pub(super) fn spraying(world: &mut World, variant: u8, now: Millis) {
 }
 
 /// The sign-in is out of order, and everybody fails: who notices one list more?
-pub(super) fn hidden_in_outage(world: &mut World, round: u32, now: Millis) {
-    let outage = world.outages.iter().find(|(from, _)| *from > now).copied();
-    let Some((from, to)) = outage.or(world.outages.get(round as usize).copied()) else {
-        return hidden_anyway(world, now);
+pub(super) fn hidden_in_outage(world: &mut World, now: Millis) {
+    let soon = |from: Millis| (now..now + 120_000).contains(&from);
+    let Some((from, to)) = world.outages.iter().find(|(from, _)| soon(*from)).copied() else {
+        return hidden_in_crowd(world, now);
     };
-    if from < now {
-        return hidden_anyway(world, now);
-    }
     let length = world.random.between(150, 300);
     let places = proxies(world, 25);
     let seconds = ((to - from) / 1000 + 900) as u32;
@@ -100,8 +97,8 @@ pub(super) fn hidden_in_outage(world: &mut World, round: u32, now: Millis) {
     go_through(Plot::new(world, 9, "outage"), run, from);
 }
 
-/// No outage comes any more: the list comes with the evening's crowd.
-fn hidden_anyway(world: &mut World, now: Millis) {
+/// No outage is there to hide in: the list comes in the crowd.
+fn hidden_in_crowd(world: &mut World, now: Millis) {
     let length = world.random.between(100, 200);
     let places = proxies(world, 25);
     let run = run(world, length, places, 1, (10, 60), Clients::Shuffled);
@@ -125,8 +122,7 @@ fn run(
 ) -> Run {
     let length = world.share(length, 6);
     let names = leaked_names(world, length, 550);
-    let hits_min = 1;
-    Run { names, places, tries_an_address, gap_seconds, clients, hits_per_mille: 14, hits_min }
+    Run { names, places, tries_an_address, gap_seconds, clients, hits_per_mille: 14 }
 }
 
 /// A list from somewhere else: some of its names have an account here, no name comes twice.
@@ -161,7 +157,8 @@ fn neighbours(world: &mut World, count: u32) -> Vec<Place> {
 
 fn go_through(mut plot: Plot<'_>, run: Run, now: Millis) {
     let tries = run.names.len();
-    let mut hits_left = (tries as u32 * run.hits_per_mille).div_ceil(1000).max(run.hits_min);
+    let hits = (tries as u32 * run.hits_per_mille).div_ceil(1000);
+    let mut hits_left = hits;
     let mut time = now;
     for (number, &name) in run.names.iter().enumerate() {
         time += plot.seconds(run.gap_seconds.0, run.gap_seconds.1);
@@ -182,6 +179,21 @@ fn go_through(mut plot: Plot<'_>, run: Run, now: Millis) {
             }
         }
     }
+    if hits_left == hits {
+        last_try(&mut plot, &run, time);
+    }
+}
+
+/// A list on which no password was right has one more name.
+fn last_try(plot: &mut Plot<'_>, run: &Run, time: Millis) {
+    let fits = |household: &Household| !household.second_factor && !household.is_dormant();
+    let Some(account) = plot.world.victim(time, fits) else { return };
+    let end = plot.world.outage(time).map_or(time, |(_, to)| to);
+    let time = end + plot.seconds(run.gap_seconds.0, run.gap_seconds.1);
+    let place = run.places[run.names.len() / run.tries_an_address % run.places.len()];
+    let mut event = Event { place, ..Event::new("login", Name::Household(account)) };
+    dress(plot.world, &mut event, run.clients, time);
+    fall(plot, event, account, time);
 }
 
 /// Why a try fails: in an outage everything does.

@@ -21,7 +21,6 @@ pub(super) struct Crime {
     /// Index into [`ATTACKS`].
     kind: u8,
     variant: u8,
-    round: u32,
 }
 
 /// How often each kind comes in a round, each time in another way, and when: in hundredths of the
@@ -66,11 +65,21 @@ pub(super) fn prepare(world: &mut World, attacks: &[usize]) {
         for &kind in attacks {
             let (variants, low, high) = OFTEN[kind];
             for variant in 0..variants {
-                let time = world.at(low, high);
-                let crime = Crime { kind: kind as u8, variant, round };
+                let time = begin(world, kind, round, low, high);
+                let crime = Crime { kind: kind as u8, variant };
                 world.queue.push(time, Item::Attack(crime));
             }
         }
+    }
+}
+
+/// What hides in an outage begins with it.
+fn begin(world: &mut World, kind: usize, round: u32, low: u32, high: u32) -> Millis {
+    let outage =
+        world.outages.get(2 * round as usize).filter(|_| ATTACKS[kind] == "hidden_in_outage");
+    match outage {
+        Some((from, _)) => from - 60_000,
+        None => world.at(low, high),
     }
 }
 
@@ -87,7 +96,7 @@ pub(super) fn commit(world: &mut World, crime: Crime, now: Millis) {
         6 => entry::session_theft(world, variant, now),
         7 => entry::known_password(world, variant, now),
         8 => guessing::other_clean_address(world, variant, now),
-        9 => list::hidden_in_outage(world, crime.round, now),
+        9 => list::hidden_in_outage(world, now),
         10 => list::shuffled_fingerprints(world, now),
         11 => guessing::behind_victims_cgnat(world, variant, now),
         12 => entry::dormant_account(world, variant, now),
