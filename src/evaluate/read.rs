@@ -79,7 +79,6 @@ pub(super) struct Attack {
     pub(super) id: String,
     pub(super) kind: String,
     pub(super) evasion: String,
-    pub(super) aftermath: Vec<String>,
     pub(super) started: Micros,
     pub(super) ended: Micros,
     pub(super) ips: HashSet<String>,
@@ -97,6 +96,8 @@ pub(super) struct Fall {
     pub(super) time: Micros,
     /// The attack's own addresses that reached this account.
     pub(super) ips: HashSet<String>,
+    /// What was done to it; none where the truth does not tell.
+    pub(super) aftermath: Vec<String>,
 }
 
 /// Benign behaviour that looks like an attack.
@@ -138,8 +139,6 @@ struct TruthLine {
     kind: String,
     #[serde(default)]
     evasion: String,
-    #[serde(default)]
-    aftermath: Vec<String>,
     started_at: String,
     ended_at: String,
     #[serde(default)]
@@ -164,6 +163,8 @@ enum FallLine {
         time: String,
         #[serde(default)]
         ips: Option<HashSet<String>>,
+        #[serde(default)]
+        aftermath: Vec<String>,
     },
 }
 
@@ -273,12 +274,14 @@ impl TruthLine {
         let all_ips = self.names("ip");
         let mut fell: BTreeMap<String, Fall> = BTreeMap::new();
         for fall in std::mem::take(&mut self.fell) {
-            let (account, time, ips) = match fall {
-                FallLine::Name(account) => (account, started, None),
-                FallLine::Timed { account, time, ips } => (account, micros(&time)?, ips),
+            let (account, time, ips, aftermath) = match fall {
+                FallLine::Name(account) => (account, started, None, Vec::new()),
+                FallLine::Timed { account, time, ips, aftermath } => {
+                    (account, micros(&time)?, ips, aftermath)
+                }
             };
             let ips = ips.unwrap_or_else(|| all_ips.clone());
-            let fall = fell.entry(account).or_insert(Fall { time, ips });
+            let fall = fell.entry(account).or_insert(Fall { time, ips, aftermath });
             fall.time = time.min(fall.time);
         }
         let mut accounts = self.account_names();
@@ -291,7 +294,6 @@ impl TruthLine {
             id: self.id,
             kind: self.kind,
             evasion: self.evasion,
-            aftermath: self.aftermath,
             started,
             ended,
             accounts,

@@ -112,7 +112,7 @@ pub struct KindRow {
 pub struct AftermathRow {
     /// Its name.
     pub aftermath: String,
-    /// Attacks' accounts to which it was done.
+    /// Accounts that fell and to which it was done.
     pub takeovers: Found,
 }
 

@@ -152,7 +152,7 @@ fn add_attack(attack: &Attack, alerts: &[&Alert], report: &mut Report) {
             row.others_alone += u64::from(alone);
         });
         if first.is_none() {
-            miss(attack, None, report);
+            miss(attack, None, &[], report);
         }
         return;
     }
@@ -176,7 +176,7 @@ fn add_takeover(
     report.takeovers.add(wait);
     let key = (attack.kind.clone(), attack.evasion.clone());
     report.kinds.entry(key).or_default().takeovers.add(wait);
-    for aftermath in &attack.aftermath {
+    for aftermath in &fall.aftermath {
         let row = report.aftermaths.entry(aftermath.clone()).or_default();
         row.aftermath.clone_from(aftermath);
         row.takeovers.add(wait);
@@ -186,7 +186,7 @@ fn add_takeover(
         row.takeovers_alone += u64::from(alone);
     });
     if first.is_none() {
-        miss(attack, Some(account.to_owned()), report);
+        miss(attack, Some(account.to_owned()), &fall.aftermath, report);
     }
 }
 
@@ -218,13 +218,13 @@ fn credit(
     }
 }
 
-fn miss(attack: &Attack, account: Option<String>, report: &mut Report) {
+fn miss(attack: &Attack, account: Option<String>, aftermath: &[String], report: &mut Report) {
     report.missed.push(Missed {
         log: report.logs,
         attack: attack.id.clone(),
         kind: attack.kind.clone(),
         evasion: attack.evasion.clone(),
-        aftermath: attack.aftermath.clone(),
+        aftermath: aftermath.to_vec(),
         account,
     });
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Goals, Options, Report, evaluate, markdown, page, text};
 
 const TRUTH: &str = r#"
-{"type":"attack","id":"a1","kind":"stuffing","evasion":"none","aftermath":["talk"],"started_at":"2024-01-01T10:00:00Z","ended_at":"2024-01-01T11:00:00Z","entities":{"ip":["240.0.0.1","240.0.0.2"],"account":["ann","bob"]},"accounts":["ann","bob","cyd"],"fell":[{"account":"ann","time":"2024-01-01T10:10:00Z","event_id":"e1","ips":["240.0.0.1"]},{"account":"bob","time":"2024-01-01T10:20:00Z","event_id":"e2","ips":["240.0.0.2"]}],"events":100}
+{"type":"attack","id":"a1","kind":"stuffing","evasion":"none","aftermath":["talk"],"started_at":"2024-01-01T10:00:00Z","ended_at":"2024-01-01T11:00:00Z","entities":{"ip":["240.0.0.1","240.0.0.2"],"account":["ann","bob"]},"accounts":["ann","bob","cyd"],"fell":[{"account":"ann","time":"2024-01-01T10:10:00Z","event_id":"e1","ips":["240.0.0.1"],"aftermath":["talk"]},{"account":"bob","time":"2024-01-01T10:20:00Z","event_id":"e2","ips":["240.0.0.2"]}],"events":100}
 {"type":"attack","id":"a2","kind":"insider","evasion":"slow","started_at":"2024-01-02T10:00:00Z","ended_at":"2024-01-02T11:00:00Z","entities":{"actor":["emp-1"]},"accounts":["dee"],"fell":[],"events":4}
 {"type":"trap","id":"t1","kind":"family","started_at":"2024-01-01T00:00:00Z","ended_at":"2024-01-11T00:00:00Z","entities":{"account":["eve","fay"]}}
 {"type":"trap","id":"t2","kind":"outage","started_at":"2024-01-05T10:00:00Z","ended_at":"2024-01-05T11:00:00Z","entities":{}}
@@ -73,6 +73,8 @@ fn a_takeover_is_found_by_its_account_or_by_an_address_that_reached_it() {
     assert_eq!(report.takeovers.found, 1);
     assert_eq!(report.latencies_seconds, [60.0]);
     assert_eq!(report.missed[0].account.as_deref(), Some("bob"));
+    assert_eq!(report.by_aftermath[0].aftermath, "talk");
+    assert_eq!((report.by_aftermath[0].takeovers.found, report.by_aftermath.len()), (1, 1));
     // The address of one account's fall does not tell of the other account.
     let by_address = alert("x", 1, "r", "240.0.0.2", ["01T10:05:00", "01T10:05:00"], "\"cyd\"", "");
     let report = Case::new().report(&by_address);

@@ -35,6 +35,7 @@ pub(super) fn act(number: u16, action: &'static str, account: u32) -> Event {
     event.place = Networks::office(u16::from(is_contractor(number)));
     event.client = Client::fixed(CONSOLE);
     event.device = 0x00c0_0000 + u32::from(number);
+    event.shared_place = true; // all colleagues leave by it
     event
 }
 
@@ -44,6 +45,7 @@ pub(super) fn serve(service: u8, action: &'static str, account: u32) -> Event {
     event.actor = Actor::Service(service);
     event.place = Networks::hosting(22, 0x7700 + u32::from(service) * 3 + 1);
     event.client = Client::fixed(SERVICE);
+    event.shared_place = true;
     event
 }
 

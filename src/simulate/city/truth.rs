@@ -15,7 +15,7 @@ use super::network::Place;
 pub(super) struct Planted {
     kind: &'static str,
     evasion: &'static str,
-    aftermath: BTreeSet<&'static str>,
+    aftermath: BTreeSet<(Name, &'static str)>,
     planned: u64,
     complete: bool,
     started_at: Millis,
@@ -53,14 +53,14 @@ struct AttackLine<'a> {
     id: String,
     kind: &'a str,
     evasion: &'a str,
-    aftermath: &'a BTreeSet<&'a str>,
+    aftermath: BTreeSet<&'a str>,
     complete: bool,
     started_at: String,
     ended_at: String,
     entities: Entities,
     shared_ips: Vec<String>,
     accounts: Vec<String>,
-    fell: Vec<FallLine>,
+    fell: Vec<FallLine<'a>>,
     events: usize,
     steps: Vec<StepLine<'a>>,
 }
@@ -78,11 +78,12 @@ struct Entities {
 }
 
 #[derive(Serialize)]
-struct FallLine {
+struct FallLine<'a> {
     account: String,
     time: String,
     event_id: String,
     ips: Vec<String>,
+    aftermath: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -121,9 +122,9 @@ impl Planted {
         self.planned += 1;
     }
 
-    /// What the intruder does with the accounts.
-    pub(super) fn add_aftermath(&mut self, name: &'static str) {
-        self.aftermath.insert(name);
+    /// What the intruder does with an account.
+    pub(super) fn add_aftermath(&mut self, account: Name, name: &'static str) {
+        self.aftermath.insert((account, name));
     }
 
     /// All events are planned.
@@ -183,7 +184,7 @@ impl Planted {
             id: format!("attack-{:03}", index + 1),
             kind: self.kind,
             evasion: self.evasion,
-            aftermath: &self.aftermath,
+            aftermath: self.aftermath.iter().map(|(_, name)| *name).collect(),
             complete: self.is_over(),
             started_at: timestamp(self.started_at),
             ended_at: timestamp(self.ended_at),
@@ -218,10 +219,12 @@ impl Planted {
 }
 
 impl Fall {
-    fn line(&self, planted: &Planted, seed: u64) -> FallLine {
+    fn line<'a>(&self, planted: &'a Planted, seed: u64) -> FallLine<'a> {
         let from = (self.account, Place::NONE);
         let own = planted.reached.range(from..).take_while(|(name, _)| *name == self.account);
+        let deeds = planted.aftermath.iter().filter(|(name, _)| *name == self.account);
         FallLine {
+            aftermath: deeds.map(|(_, deed)| *deed).collect(),
             ips: own.map(|(_, place)| address(*place)).collect(),
             account: account(self.account),
             time: timestamp(self.time),

@@ -86,6 +86,7 @@ fn account_after_deletion(world: &mut World, kind: usize, variant: u8, now: Mill
     let mut event = by_owner(world, account, "session_refresh", now);
     let camera = Resource::Camera(world.people.get(account).private_camera());
     let evasion = ["other_network", "own_network"][usize::from(variant) % 2];
+    event.shared_place = variant != 0; // the owner's own address
     if variant == 0 {
         event.place = super::rented(world);
     }

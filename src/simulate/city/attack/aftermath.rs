@@ -1,7 +1,7 @@
 //! What an intruder does with an account: each one something else.
 
 use super::super::super::event::{DAY, Millis};
-use super::super::event::{Actor, Event, Resource};
+use super::super::event::{Actor, Event, Name, Resource};
 use super::super::world::Item;
 use super::{Plot, rented};
 
@@ -25,7 +25,7 @@ impl Plot<'_> {
 
     fn deed(&mut self, deed: usize, base: Event, account: u32, time: Millis) -> Millis {
         if let Some(planted) = self.planted() {
-            planted.add_aftermath(DEEDS[deed]);
+            planted.add_aftermath(Name::Household(account), DEEDS[deed]);
         }
         match deed {
             0 => self.watch(base, account, time),
@@ -144,7 +144,7 @@ impl Plot<'_> {
     /// Comes back once or twice a day, for weeks, by the same odd device.
     pub(super) fn stay(&mut self, base: Event, account: u32, entered: Millis, days: u32) -> Millis {
         if let Some(planted) = self.planted() {
-            planted.add_aftermath("stay");
+            planted.add_aftermath(Name::Household(account), "stay");
         }
         let camera = self.private_camera(account);
         let mut time = entered;

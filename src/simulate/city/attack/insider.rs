@@ -223,7 +223,7 @@ fn service_account(world: &mut World, kind: usize, now: Millis) {
         let Some(account) = plot.world.victim(now, has_bedroom) else { break };
         let camera = Resource::Camera(plot.world.people.get(account).private_camera());
         let mut event = staff::serve(THUMBNAILS, "live_view", account).on(camera);
-        (event.place, event.client) = (place, client);
+        (event.place, event.client, event.shared_place) = (place, client, false);
         for _ in 0..plot.world.random.between(1, 4) {
             plot.log(time, event);
             time += plot.seconds(20, 300);
