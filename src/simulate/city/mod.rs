@@ -12,6 +12,7 @@ mod life;
 mod network;
 mod people;
 mod staff;
+mod standing;
 mod switches;
 mod trap;
 mod truth;
@@ -154,7 +155,7 @@ impl Scribe<'_, '_> {
 
     /// What the end of the log cuts short is told as far as it came.
     fn end(mut self, world: &mut World) -> Result<()> {
-        trap::standing_stories(world, self.newest);
+        standing::tell(world, self.newest);
         world.stories.retain(|story| story.from <= self.newest);
         self.tell_stories(world)?;
         for (index, planted) in world.planted.iter().enumerate() {

@@ -210,7 +210,8 @@ fn poll(world: &mut World, next: u32, now: Millis) {
     world.queue.push(now + world.random.seconds(1, 2 * pause_seconds), again);
 }
 
-fn alarm_place(number: u32) -> Place {
+/// One of the two addresses of the alarm centre.
+pub(super) fn alarm_place(number: u32) -> Place {
     Networks::hosting(23, 0x2101 + number % 2)
 }
 
@@ -267,7 +268,8 @@ fn rotation(world: &mut World, now: Millis) {
     world.stories.push(Story { kind, from: now, to, accounts, places, actors });
 }
 
-fn probe_place(number: u8) -> Place {
+/// Where a probe stands.
+pub(super) fn probe_place(number: u8) -> Place {
     Networks::hosting([1, 13, 19][usize::from(number) % 3], 0x4401)
 }
 
@@ -451,50 +453,4 @@ fn forget(world: &mut World, index: u32, now: Millis) {
     keep_busy(world, index, time);
     let to = time + MINUTE;
     story(world, Trap::ForgottenPassword, now, to, vec![Name::Household(index)], BTreeSet::new());
-}
-
-/// Those that are not one event but a way of living: from the first event to the last.
-pub(super) fn standing_stories(world: &mut World, ended_at: Millis) {
-    let mut tell = |trap: Trap, accounts: Vec<u32>, places: BTreeSet<Place>| {
-        if world.traps.has(trap) {
-            let accounts = accounts.into_iter().map(Name::Household).collect();
-            let kind = TRAPS[trap as usize];
-            let from = world.start;
-            let actors = BTreeSet::new();
-            world.stories.push(Story { kind, from, to: ended_at, accounts, places, actors });
-        }
-    };
-    let people = &world.people;
-    let behind = people.which(super::people::Household::is_behind_cgnat);
-    tell(Trap::Cgnat, behind, world.networks.cgnat_exits());
-    let campuses = (0..6).map(|exit| Networks::campus(exit / 3, exit.into())).collect();
-    tell(Trap::Campus, people.which(super::people::Household::is_student), campuses);
-    tell(Trap::VpnUsers, people.which(super::people::Household::hides), BTreeSet::new());
-    let hopping = (0..world.shape.accounts).filter(|index| index % 4 == 1).collect();
-    tell(Trap::PhoneHopping, hopping, BTreeSet::new());
-    tell(Trap::Family, people.which(|household| household.family.is_some()), BTreeSet::new());
-    tell(
-        Trap::ShiftWorkers,
-        people.which(super::people::Household::is_night_worker),
-        BTreeSet::new(),
-    );
-    let probes = (0..3).map(probe_place).collect();
-    tell(Trap::Monitoring, Vec::new(), probes);
-    tell(Trap::PartnerPolling, Vec::new(), (0..2).map(alarm_place).collect());
-    name_actors(world);
-}
-
-/// Partners and probes have names of their own.
-fn name_actors(world: &mut World) {
-    for story in &mut world.stories {
-        match TRAPS.iter().position(|name| *name == story.kind) {
-            Some(kind) if kind == Trap::PartnerPolling as usize => {
-                story.actors.insert(SERVICES[usize::from(ALARM)].to_owned());
-            }
-            Some(kind) if kind == Trap::Monitoring as usize => {
-                story.accounts.extend((1..4).map(Name::Probe));
-            }
-            _ => {}
-        }
-    }
 }
