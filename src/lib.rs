@@ -6,6 +6,7 @@ pub mod config;
 pub mod delivery;
 pub mod enrich;
 mod error;
+pub mod evaluate;
 pub mod event;
 pub mod kafka;
 pub mod learn;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod config;
+mod evaluate;
 mod input;
 mod progress;
 mod replay;
@@ -57,6 +58,8 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Write a believable log with attacks in it
     Simulate(simulate::SimulateArgs),
+    /// Compare alerts with what is true about a log
+    Evaluate(evaluate::EvaluateArgs),
     /// Check and show configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -122,6 +125,7 @@ impl Cli {
             Command::Alerts(command) => alerts::alerts(&command),
             Command::Rules(command) => rules::rules(&command),
             Command::Simulate(args) => simulate::simulate(args),
+            Command::Evaluate(args) => evaluate::evaluate(args),
             Command::Config(command) => config::config(&command),
         }
     }

@@ -28,6 +28,12 @@ pub(super) struct SimulateArgs {
     /// Number of events
     #[arg(long, default_value_t = 100_000)]
     events: u64,
+    /// Benign behaviour that looks like an attack, for `city`: all, none, or names with commas
+    #[arg(long, value_name = "NAMES")]
+    traps: Option<String>,
+    /// Attacks to plant, for `city`: all, none, or names with commas
+    #[arg(long, value_name = "NAMES")]
+    attacks: Option<String>,
     /// Write the list of planted attacks to this file
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -37,7 +43,7 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn simulate(args: SimulateArgs) -> Outcome {
-    let SimulateArgs { scenario, seed, events, truth, output } = args;
+    let SimulateArgs { scenario, seed, events, traps, attacks, truth, output } = args;
     let mut truth_file = truth.as_deref().map(create).transpose()?;
     let truth_writer = truth_file.as_mut().map(|file| file as &mut dyn Write);
     let file = output.as_deref().filter(|path| *path != Path::new("-"));
@@ -45,7 +51,9 @@ pub(super) fn simulate(args: SimulateArgs) -> Outcome {
         Some(path) => Output::new(Box::new(create(path)?)),
         None => Output::new(Box::new(BufWriter::new(io::stdout()))),
     };
-    let options = Options { scenario, seed, events, truth: truth.clone(), output: output.clone() };
+    let (truth_path, log_path) = (truth.clone(), output.clone());
+    let options =
+        Options { scenario, seed, events, traps, attacks, truth: truth_path, output: log_path };
     let written = crate::simulate::simulate(&options, &mut out, truth_writer);
     if out.reader_gone {
         return Ok(Exit::Good);

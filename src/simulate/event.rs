@@ -299,7 +299,7 @@ pub(super) fn timestamp(time: Millis) -> String {
 }
 
 /// `2019-11-04T` of a day since the epoch (the civil calendar by Hinnant's arithmetic).
-fn date(day: i64) -> String {
+pub(super) fn date(day: i64) -> String {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
@@ -312,7 +312,8 @@ fn date(day: i64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02}T")
 }
 
-fn push_clock(to: &mut String, of_day: Millis) {
+/// Appends the time of day, `Z` behind it.
+pub(super) fn push_clock(to: &mut String, of_day: Millis) {
     let of_day = of_day.unsigned_abs();
     push_number(to, of_day / 3_600_000, 2);
     to.push(':');
@@ -329,7 +330,8 @@ pub(super) fn push_number(to: &mut String, number: u64, width: usize) {
     push_digits(to, number, width, 10);
 }
 
-fn push_hex(to: &mut String, number: u64, width: usize) {
+/// Appends a hexadecimal number of at least `width` digits.
+pub(super) fn push_hex(to: &mut String, number: u64, width: usize) {
     push_digits(to, number, width, 16);
 }
 

@@ -5,6 +5,7 @@
 //! number of households (capped), not on the number of events.
 
 mod attack;
+mod city;
 mod event;
 mod household;
 mod population;
@@ -26,7 +27,9 @@ use population::Shape;
 use world::{Item, World};
 
 /// Names of the scenarios there are.
-pub const SCENARIOS: [&str; 1] = ["ring-2019"];
+pub const SCENARIOS: [&str; 2] = ["ring-2019", "city"];
+
+pub use city::{ATTACKS, TRAPS};
 
 /// Bytes gathered before they are handed on.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -40,6 +43,10 @@ pub struct SimulateArgs {
     pub seed: u64,
     /// Number of events to write.
     pub events: u64,
+    /// Benign traps of `city`: `all` (where absent), `none`, or names of [`TRAPS`] with commas.
+    pub traps: Option<String>,
+    /// Attacks of `city`: `all` (where absent), `none`, or names of [`ATTACKS`] with commas.
+    pub attacks: Option<String>,
     /// Where the list of planted attacks goes.
     pub truth: Option<PathBuf>,
     /// Where the log goes; standard output where absent.
@@ -58,6 +65,13 @@ pub fn simulate(
     truth: Option<&mut dyn Write>,
 ) -> Result<()> {
     check_scenario(&args.scenario)?;
+    if args.scenario == "city" {
+        return city::simulate(args, out, truth);
+    }
+    if args.traps.is_some() || args.attacks.is_some() {
+        let error = Error::usage(format!("scenario \"{}\" has no switches", args.scenario));
+        return Err(error.hint("--traps and --attacks are for `--scenario city`"));
+    }
     let per_account = scenario::EVENTS_PER_ACCOUNT_DAY * scenario::SPAN_DAYS;
     let shape = Shape::for_events(args.events, per_account);
     let mut world = World::new(args.seed, scenario::START, shape);

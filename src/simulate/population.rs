@@ -39,7 +39,7 @@ const AGENTS: [[&str; 2]; 4] = [
 
 /// Chance of a session in each hour of the day, in per mille: people who commute, who work at
 /// home, who get up for a baby at night, who are retired; then everybody's weekend.
-const RHYTHMS: [[u32; 24]; 5] = [
+pub(super) const RHYTHMS: [[u32; 24]; 5] = [
     [
         4, 0, 0, 0, 0, 30, 220, 480, 300, 180, 160, 170, 330, 180, 160, 200, 320, 520, 560, 420,
         330, 260, 150, 60,

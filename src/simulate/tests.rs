@@ -7,8 +7,15 @@ use serde_json::Value;
 use super::{SimulateArgs, simulate};
 
 fn run(seed: u64, events: u64) -> (String, String) {
-    let args =
-        SimulateArgs { scenario: "ring-2019".into(), seed, events, truth: None, output: None };
+    let args = SimulateArgs {
+        scenario: "ring-2019".into(),
+        seed,
+        events,
+        traps: None,
+        attacks: None,
+        truth: None,
+        output: None,
+    };
     let (mut log, mut truth) = (Vec::new(), Vec::new());
     simulate(&args, &mut log, Some(&mut truth)).unwrap();
     (String::from_utf8(log).unwrap(), String::from_utf8(truth).unwrap())
@@ -99,8 +106,15 @@ fn truth_tells_what_is_in_the_log() {
 
 #[test]
 fn an_unknown_scenario_is_refused_with_a_suggestion() {
-    let args =
-        SimulateArgs { scenario: "ring2019".into(), seed: 1, events: 1, truth: None, output: None };
+    let args = SimulateArgs {
+        scenario: "ring2019".into(),
+        seed: 1,
+        events: 1,
+        traps: None,
+        attacks: None,
+        truth: None,
+        output: None,
+    };
     let error = simulate(&args, &mut Vec::new(), None).unwrap_err();
     assert_eq!(error.exit_code(), 64);
     assert_eq!(error.hint.as_deref(), Some("did you mean \"ring-2019\"?"));

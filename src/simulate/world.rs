@@ -27,17 +27,23 @@ pub(super) enum Item {
 }
 
 /// What is to come, by time, and in the order of its planning where times are equal.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
+#[derive(Debug)]
+pub(super) struct Queue<T = Item> {
     heap: BinaryHeap<Reverse<(Millis, u64, u32)>>,
-    items: Vec<Option<Item>>,
+    items: Vec<Option<T>>,
     free: Vec<u32>,
     planned: u64,
 }
 
-impl Queue {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), items: Vec::new(), free: Vec::new(), planned: 0 }
+    }
+}
+
+impl<T> Queue<T> {
     /// Plans an item.
-    pub(super) fn push(&mut self, time: Millis, item: Item) {
+    pub(super) fn push(&mut self, time: Millis, item: T) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.items.push(None);
             (self.items.len() - 1) as u32
@@ -48,7 +54,7 @@ impl Queue {
     }
 
     /// The next item and its time.
-    pub(super) fn pop(&mut self) -> Option<(Millis, Item)> {
+    pub(super) fn pop(&mut self) -> Option<(Millis, T)> {
         let Reverse((time, _, slot)) = self.heap.pop()?;
         self.free.push(slot);
         self.items[slot as usize].take().map(|item| (time, item))

@@ -125,6 +125,14 @@ fn wrong_usage_is_told_with_code_64() {
         (&["rules", "run", "three", "x.jsonl", "--rules", "rules"], "there is no rule `three`"),
         (&["rules", "test", "thre_failures", "--rules", "rules"], "mean `three_failures`?"),
         (&["simulate", "--scenario", "ring-2018"], "did you mean \"ring-2019\"?"),
+        (&["simulate", "--scenario", "city", "--traps", "famly"], "did you mean \"family\"?"),
+        (&["simulate", "--attacks", "all"], "has no switches"),
+        (&["evaluate", "--alerts", "x.jsonl"], "required arguments were not provided"),
+        (&["evaluate", "--alerts", "gone", "--truth", "x.jsonl"], "x.jsonl:1: the line is not"),
+        (
+            &["evaluate", "--alerts", "x.jsonl", "--truth", "x.jsonl", "--require", "recal=1"],
+            "did you mean \"recall\"?",
+        ),
     ];
     for (arguments, expected) in cases {
         let ran = run(folder.path(), arguments);
@@ -132,6 +140,30 @@ fn wrong_usage_is_told_with_code_64() {
         assert!(ran.err.contains(expected), "{arguments:?}: no {expected:?} in {}", ran.err);
         assert!(ran.out.is_empty(), "{arguments:?}: {}", ran.out);
     }
+}
+
+/// From a log to a verdict: what is missed is exit code 1.
+#[test]
+fn a_verdict_about_a_simulated_log() {
+    let folder = folder();
+    let folder = folder.path();
+    let simulate =
+        "simulate --scenario city --seed 3 --events 4000 -o log.jsonl --truth truth.jsonl";
+    let arguments: Vec<&str> = simulate.split(' ').collect();
+    assert_eq!(run(folder, &arguments).code, 0);
+    let replayed = run(folder, &["replay", "log.jsonl", "--rules", "rules", "--json", "--quiet"]);
+    write(folder, "alerts.jsonl", &replayed.out);
+    let evaluate = ["evaluate", "--alerts", "alerts.jsonl", "--truth", "truth.jsonl"];
+    let told = run(folder, &[&evaluate[..], &["--json", "--html", "page.html"]].concat());
+    assert_eq!(told.code, 0, "{}", told.err);
+    let report: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(report["events"], 4000);
+    assert!(report["alerts"].as_u64().unwrap() > 0);
+    assert!(fs::read_to_string(folder.join("page.html")).unwrap().ends_with("</html>\n"));
+    let missed = run(folder, &[&evaluate[..], &["--require", "recall=1,latency=1s"]].concat());
+    assert_eq!(missed.code, 1);
+    assert!(missed.err.contains("missed: recall"), "{}", missed.err);
+    assert!(missed.out.contains("By kind of attack"));
 }
 
 #[test]
@@ -147,6 +179,7 @@ fn help_and_version_are_data() {
         &["rules", "test"],
         &["rules", "run"],
         &["simulate"],
+        &["evaluate"],
         &["config", "check"],
         &["config", "show"],
     ];
