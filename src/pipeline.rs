@@ -6,14 +6,17 @@
 //! this thread:                    +-> rejected records -> dead-letter sinks
 //!                                 +-> order -> late sinks
 //!                                         |  batches in event-time order
+//!                                         +-> enrich -> learn: columns that the sender leaves out
+//!                                         |
 //!                                         +-> consumer: windows, rules, alerts, delivery
-//!                                 +-> checkpoints of order and consumer, between two messages
+//!                                 +-> checkpoints of order, learn and consumer, between two messages
 //! ```
 //!
 //! Results are a function of the events alone. The clock is read by the source, which stamps what it
 //! reads, for metrics, and to say when a checkpoint is due.
 
 mod alerting;
+mod annotator;
 mod checkpoint;
 mod reader;
 #[cfg(test)]
@@ -41,6 +44,7 @@ use crate::store::BlockWriter;
 use crate::{Error, Result};
 
 pub use alerting::{Alerting, RestoredState};
+pub use annotator::Annotator;
 use checkpoint::Checkpoints;
 pub use checkpoint::{AlertLog, ConsumerManifest, Restored, Store};
 pub use reader::Reading;
@@ -203,6 +207,8 @@ pub struct Pipeline {
     pub reading: Reading,
     /// How events are put in order.
     pub order: OrderConfig,
+    /// How columns are filled that the sender leaves out.
+    pub annotator: Annotator,
     /// Records set aside.
     pub aside: Aside,
     /// Where state is kept over a restart.
@@ -257,6 +263,7 @@ impl Pipeline {
             })?;
         let mut stages = Stages {
             order,
+            annotator: self.annotator,
             consumer,
             watch,
             wanted,

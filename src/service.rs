@@ -28,8 +28,9 @@ use crate::cli::{Failure, Stop, plan, setup};
 use crate::config::Config;
 use crate::delivery::outbox::Outbox;
 use crate::delivery::{Destination, Dispatcher};
+use crate::enrich::Enricher;
 use crate::event::TimeMicros;
-use crate::pipeline::{Alerting, Pipeline, Reading, Store};
+use crate::pipeline::{Alerting, Annotator, Pipeline, Reading, Store};
 use crate::rules::{Engine, Pack};
 use crate::serve::{Health, Metrics, Server};
 use crate::source::InputId;
@@ -57,6 +58,12 @@ type SharedDispatcher = Arc<Mutex<Option<Dispatcher>>>;
 
 /// Topic, partition, next offset.
 type Offsets = Vec<(Arc<str>, i32, i64)>;
+
+/// What a pipeline works with, and a reload replaces.
+struct Work {
+    engine: Engine,
+    enricher: Enricher,
+}
 
 /// What lives as long as the process.
 struct Service {
@@ -93,7 +100,7 @@ pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<
 }
 
 fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
-    let (engine, present) = first_rules(settings, &config)?;
+    let (first, present) = first_work(settings, &config)?;
     let silences = setup::silences(&config)?;
     let metrics = Arc::new(Metrics::new()?);
     metrics.know_limits(config.state.rows_max, config.state.keys_max);
@@ -124,7 +131,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
         told_at: Mutex::new(Instant::now()),
     };
     let supervisor = service.supervise(settings.clone(), present)?;
-    let ran = service.run((folder, loaded), engine);
+    let ran = service.run((folder, loaded), first);
     service.health.set_ready(false);
     service.drain();
     service.orders.end();
@@ -134,7 +141,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     Ok(ran?)
 }
 
-fn first_rules(settings: &Settings, config: &Config) -> Result<(Engine, Present)> {
+fn first_work(settings: &Settings, config: &Config) -> Result<(Work, Present)> {
     let folder = settings.rules.as_deref().or(config.rules.as_deref());
     let (engine, refused) = plan(Pack::load(folder)?, config)?;
     for refused in &refused {
@@ -147,33 +154,35 @@ fn first_rules(settings: &Settings, config: &Config) -> Result<(Engine, Present)
     let present = Present {
         config: config.clone(),
         rules: engine.rules().to_vec(),
-        tables: reload::fingerprints(config)?,
+        files: reload::fingerprints(config)?,
     };
-    Ok((engine, present))
+    let enricher = setup::enricher(config)?;
+    Ok((Work { engine, enricher }, present))
 }
 
 impl Service {
     /// One pipeline after the other, until none is to follow.
-    fn run(&self, opened: (StateFolder, Loaded), engine: Engine) -> Result<()> {
-        let (mut opened, mut engine) = (Some(opened), engine);
+    fn run(&self, opened: (StateFolder, Loaded), first: Work) -> Result<()> {
+        let (mut opened, mut work) = (Some(opened), first);
         loop {
             let (folder, loaded) = match opened.take() {
                 Some(opened) => opened,
                 None => StateFolder::open(&self.config.state.folder)?,
             };
-            self.run_pipeline(folder, &loaded, engine)?;
+            self.run_pipeline(folder, &loaded, work)?;
             match self.orders.take_next() {
-                Some(next) if !self.stop.was_asked() => engine = next,
+                Some(next) if !self.stop.was_asked() => work = next,
                 _ => return Ok(()),
             }
         }
     }
 
-    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, engine: Engine) -> Result<()> {
-        let alerts = setup::alerts(&self.config);
+    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, work: Work) -> Result<()> {
+        let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
+        let alerts = setup::alerts(&self.config, &annotator);
         let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
-        let mut alerting = Alerting::new(engine, alerts, outbox, &self.metrics)?;
-        let beginning = Beginning::find(self, &folder, loaded, &mut alerting)?;
+        let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
+        let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();
         let pipeline = Pipeline {
@@ -185,6 +194,7 @@ impl Service {
                 ..Reading::default()
             },
             order: setup::order(&self.config),
+            annotator,
             aside: records::aside(&self.config, &self.stop)?,
             store: Some(Store {
                 folder,

@@ -1,5 +1,6 @@
 //! What an alert says: one revision of one episode.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -85,6 +86,9 @@ pub struct Alert {
     /// MITRE ATT&CK technique ids.
     #[serde(serialize_with = "texts")]
     pub attack: Arc<[Arc<str>]>,
+    /// Versions of the data files behind columns such as `country`, by kind; left out without files.
+    #[serde(serialize_with = "versions", skip_serializing_if = "no_versions")]
+    pub enrichment: Arc<BTreeMap<&'static str, String>>,
 }
 
 impl Alert {
@@ -240,6 +244,17 @@ fn texts<S: Serializer>(texts: &impl AsRef<[Arc<str>]>, serializer: S) -> Result
     let mut sequence = serializer.serialize_seq(Some(texts.len()))?;
     texts.iter().try_for_each(|text| sequence.serialize_element(&**text))?;
     sequence.end()
+}
+
+fn versions<S: Serializer>(
+    versions: &Arc<BTreeMap<&'static str, String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(versions.iter())
+}
+
+fn no_versions(versions: &Arc<BTreeMap<&'static str, String>>) -> bool {
+    versions.is_empty()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so

@@ -1,12 +1,13 @@
 //! One open episode: what it has seen, and what it says.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::AlertConfig;
 use super::alert::{Alert, Evidence, Status, Values};
 use super::distinct::Distinct;
 use super::summary::Template;
@@ -27,10 +28,11 @@ pub(super) struct RuleFacts {
     pub(super) quiet_micros: TimeMicros,
     pub(super) attack: Arc<[Arc<str>]>,
     pub(super) summary: Template,
+    pub(super) enrichment: Arc<BTreeMap<&'static str, String>>,
 }
 
 impl RuleFacts {
-    pub(super) fn new(rule: &Rule) -> Result<Self> {
+    pub(super) fn new(rule: &Rule, config: &AlertConfig) -> Result<Self> {
         let front = &rule.front;
         Ok(Self {
             id: rule.id.as_str().into(),
@@ -41,6 +43,7 @@ impl RuleFacts {
             quiet_micros: front.quiet_micros.max(0),
             attack: front.attack.iter().map(|id| id.as_str().into()).collect(),
             summary: Template::parse(&front.summary).map_err(|e| e.at(rule.path.as_str()))?,
+            enrichment: config.enrichment.clone(),
         })
     }
 }
@@ -106,6 +109,7 @@ impl Episode {
             evidence: self.evidence.clone(),
             evidence_total: self.evidence_total,
             attack: rule.attack.clone(),
+            enrichment: rule.enrichment.clone(),
         }
     }
 

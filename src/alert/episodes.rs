@@ -69,7 +69,7 @@ impl Episodes {
         let mut rank_of = vec![0; rules.len()];
         rule_at.iter().enumerate().for_each(|(rank, rule)| rank_of[*rule] = rank);
         Ok(Self {
-            rules: rules.iter().map(RuleFacts::new).collect::<Result<_>>()?,
+            rules: rules.iter().map(|rule| RuleFacts::new(rule, &config)).collect::<Result<_>>()?,
             rank_of,
             rule_at,
             open: rules.iter().map(|_| HashMap::new()).collect(),

@@ -27,6 +27,9 @@ pub use summary::check_summary;
 pub use text::{escape, shorten};
 pub use value::{json_value, rfc3339, text_value};
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::event::TimeMicros;
 
 /// Limits of what an alert holds and of how often it speaks.
@@ -47,6 +50,8 @@ pub struct AlertConfig {
     pub accounts_tracked_max: usize,
     /// Rows of the frame that are read when an episode opens, the newest ones.
     pub frame_rows_max: usize,
+    /// Versions of the data files that columns come from, by kind.
+    pub enrichment: Arc<BTreeMap<&'static str, String>>,
 }
 
 impl Default for AlertConfig {
@@ -59,6 +64,7 @@ impl Default for AlertConfig {
             open_max: 100_000,
             accounts_tracked_max: 10_000,
             frame_rows_max: 10_000,
+            enrichment: Arc::default(),
         }
     }
 }

@@ -58,7 +58,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let metrics = Arc::new(Metrics::new()?);
     let mut line = ProgressLine::new(files.progress(), !args.quiet);
     let destinations = destinations(args, &line)?;
-    let mut alerting = Alerting::new(engine, setup::alerts(&config), destinations, &metrics)?;
+    let annotator = setup::annotator(&config)?;
+    let mut alerting =
+        Alerting::new(engine, setup::alerts(&config, &annotator), destinations, &metrics)?;
     let mut aside = setup::aside(&config)?;
     if !args.quiet {
         aside.tell = Some(Box::new(first_rejections()));
@@ -69,6 +71,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
         decoder: setup::decoder(&config)?,
         reading: setup::reading(&args.input),
         order: setup::order(&config),
+        annotator,
         aside,
         store: None,
         stop: stop.flag.clone(),

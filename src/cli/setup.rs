@@ -3,21 +3,23 @@
 use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::input::InputArgs;
 use super::signals::Stop;
 use crate::alert::AlertConfig;
 use crate::config::{Config, InputFormat, micros};
 use crate::delivery::{Silences, Surroundings};
+use crate::enrich::{Enricher, warn_of_age};
 use crate::event::Origins;
 use crate::event::dead_letter::{JsonLines, RecordSink};
 use crate::event::decode::{DecodeLimits, Decoder, Format};
 use crate::event::sshd::SshdOptions;
 use crate::kafka::Cluster;
 use crate::order::OrderConfig;
-use crate::pipeline::{Aside, Reading};
+use crate::pipeline::{Annotator, Aside, Reading};
 use crate::source::{FileOptions, Files};
 use crate::{Error, Result};
 
@@ -55,8 +57,26 @@ pub(crate) fn order(config: &Config) -> OrderConfig {
     }
 }
 
+/// The data files; a warning tells of old ones.
+///
+/// # Errors
+/// When a data file cannot be used.
+pub(crate) fn enricher(config: &Config) -> Result<Enricher> {
+    let enricher = Enricher::new(&config.enrich)?;
+    warn_of_age(enricher.versions(), SystemTime::now());
+    Ok(enricher)
+}
+
+/// The stages that fill columns.
+///
+/// # Errors
+/// As [`enricher`].
+pub(crate) fn annotator(config: &Config) -> Result<Annotator> {
+    Annotator::new(enricher(config)?, &config.learn)
+}
+
 /// How large alerts may grow, and how often they speak.
-pub(crate) fn alerts(config: &Config) -> AlertConfig {
+pub(crate) fn alerts(config: &Config, annotator: &Annotator) -> AlertConfig {
     let alerts = &config.alerts;
     AlertConfig {
         update_every_micros: micros(alerts.update_every),
@@ -64,6 +84,7 @@ pub(crate) fn alerts(config: &Config) -> AlertConfig {
         accounts_max: alerts.accounts_max,
         ips_max: alerts.ips_max,
         open_max: alerts.open_max,
+        enrichment: Arc::new(annotator.versions()),
         ..AlertConfig::default()
     }
 }

@@ -182,6 +182,14 @@ pub struct EnrichConfig {
     pub network: Vec<NetworkListConfig>,
 }
 
+impl EnrichConfig {
+    /// All data files.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let lists = self.network.iter().map(|list| &list.file);
+        self.city.iter().chain(&self.asn).chain(&self.user_agents).chain(lists)
+    }
+}
+
 /// `[[enrich.network]]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

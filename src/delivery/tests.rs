@@ -53,6 +53,7 @@ pub(super) fn alert(id: &str, revision: u64) -> Alert {
         evidence: (1..6).map(evidence).collect(),
         evidence_total: 417,
         attack: Arc::new(["T1110.004".into()]),
+        enrichment: Arc::default(),
     }
 }
 

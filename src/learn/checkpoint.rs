@@ -83,8 +83,8 @@ impl Learner {
     ) -> Result<(Self, Option<Error>)> {
         let settings = Settings::new(config)?;
         Ok(match restored(settings.clone(), manifest, reader) {
-            Ok(memory) => (Self { memory }, None),
-            Err(error) => (Self { memory: Memory::new(settings) }, Some(cold(error))),
+            Ok(memory) => (Self::with(memory), None),
+            Err(error) => (Self::with(Memory::new(settings)), Some(cold(error))),
         })
     }
 }

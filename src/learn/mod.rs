@@ -15,6 +15,7 @@ mod checkpoint;
 mod codec;
 mod columns;
 mod memory;
+mod metrics;
 mod pairs;
 mod risk;
 mod row;
@@ -38,6 +39,7 @@ use crate::event::TimeMicros;
 use crate::{Error, Result};
 
 pub use checkpoint::LearnerManifest;
+pub use metrics::LearnMetrics;
 
 use columns::Columns;
 use memory::Memory;
@@ -109,6 +111,8 @@ impl Settings {
 #[derive(Debug)]
 pub struct Learner {
     memory: Memory,
+    /// Events before this time were taken in already.
+    learned_until: TimeMicros,
 }
 
 impl Learner {
@@ -117,7 +121,11 @@ impl Learner {
     /// # Errors
     /// When the configuration contradicts itself.
     pub fn new(config: &LearnConfig) -> Result<Self> {
-        Ok(Self { memory: Memory::new(Settings::new(config)?) })
+        Ok(Self::with(Memory::new(Settings::new(config)?)))
+    }
+
+    fn with(memory: Memory) -> Self {
+        Self { memory, learned_until: TimeMicros::MIN }
     }
 
     /// The batch with the columns of learning filled in.
@@ -152,7 +160,10 @@ impl Learner {
         let mut told = Vec::new();
         let mut found = found.iter();
         for group in chunk.chunk_by(|left, right| left.time == right.time) {
-            self.memory.advance(group[0].time);
+            let is_new = group[0].time >= self.learned_until;
+            if is_new {
+                self.memory.advance(group[0].time);
+            }
             told.clear();
             for (row, ids) in group.iter().zip(found.by_ref()) {
                 let ids = self.memory.find_again(row, ids, since);
@@ -160,7 +171,7 @@ impl Learner {
                 columns.push(&known);
                 told.push(found);
             }
-            for (row, found) in group.iter().zip(&mut told) {
+            for (row, found) in group.iter().zip(&mut told).filter(|_| is_new) {
                 if group.len() > 1 {
                     // Those before it may have changed what was found.
                     found.ids = self.memory.find_again(row, &found.ids, since);
@@ -168,6 +179,11 @@ impl Learner {
                 self.memory.take(row, found);
             }
         }
+    }
+
+    /// Events before this time come again, for others: they are told what is known now, and not taken in.
+    pub fn learned_until(&mut self, time: TimeMicros) {
+        self.learned_until = time;
     }
 
     /// How much is remembered, and what was not.

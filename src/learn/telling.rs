@@ -20,8 +20,9 @@ pub(super) struct Found {
     pub(super) is_settled: bool,
 }
 
+/// Not below 0: what was learned may be newer than an event that is read again.
 fn days_since(time: TimeMicros, now: TimeMicros) -> f64 {
-    now.saturating_sub(time) as f64 / DAY_MICROS as f64
+    now.saturating_sub(time).max(0) as f64 / DAY_MICROS as f64
 }
 
 /// Days since the account's first login with a value: 0 if it never had one, `None` if there is no

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::resume::Resume;
-use super::{Commit, Consumer};
+use super::{Annotator, Commit, Consumer};
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
 use crate::order::{Order, OrderConfig};
@@ -65,6 +65,14 @@ pub struct ConsumerManifest {
     pub engine: EngineManifest,
     /// Open episodes.
     pub episodes: EpisodesManifest,
+}
+
+/// The stages whose state goes to the disk.
+pub(super) struct State<'a> {
+    pub(super) order: &'a mut Order,
+    pub(super) annotator: &'a mut Annotator,
+    pub(super) consumer: &'a mut dyn Consumer,
+    pub(super) origins: &'a Origins,
 }
 
 /// The stages before the consumer, as a manifest had them.
@@ -127,12 +135,7 @@ impl Checkpoints {
     }
 
     /// Looks after the checkpoint on its way, and makes one when it is due.
-    pub(super) fn tend(
-        &mut self,
-        order: &mut Order,
-        consumer: &mut dyn Consumer,
-        origins: &Origins,
-    ) {
+    pub(super) fn tend(&mut self, state: State<'_>) {
         if self.on_its_way.is_some()
             && let Some(outcome) = self.writer.outcome()
         {
@@ -146,18 +149,13 @@ impl Checkpoints {
             self.due_at = Instant::now() + self.every;
             return;
         }
-        self.make(order, consumer, origins);
+        self.make(state);
     }
 
     /// Makes a last checkpoint, and waits until it is durable.
-    pub(super) fn finish(
-        &mut self,
-        order: &mut Order,
-        consumer: &mut dyn Consumer,
-        origins: &Origins,
-    ) {
+    pub(super) fn finish(&mut self, state: State<'_>) {
         self.wait();
-        self.make(order, consumer, origins);
+        self.make(state);
         self.wait();
     }
 
@@ -168,11 +166,11 @@ impl Checkpoints {
         }
     }
 
-    fn make(&mut self, order: &mut Order, consumer: &mut dyn Consumer, origins: &Origins) {
+    fn make(&mut self, state: State<'_>) {
         let started = Instant::now();
-        let is_early = self.not_before.is_some_and(|time| order.watermark() < Some(time));
+        let is_early = self.not_before.is_some_and(|time| state.order.watermark() < Some(time));
         if !is_early {
-            match self.collect(order, consumer, origins) {
+            match self.collect(state) {
                 Ok(pending) => {
                     self.on_its_way = Some(self.resume.offsets());
                     self.writer.take(pending);
@@ -184,14 +182,11 @@ impl Checkpoints {
         self.due_at = Instant::now() + self.every.max(started.elapsed() * PAUSES_BETWEEN);
     }
 
-    fn collect(
-        &mut self,
-        order: &mut Order,
-        consumer: &mut dyn Consumer,
-        origins: &Origins,
-    ) -> Result<Pending> {
+    fn collect(&mut self, state: State<'_>) -> Result<Pending> {
+        let State { order, annotator, consumer, origins } = state;
         let mut blocks = self.folder.begin()?;
         let saved_order = order.checkpoint(&mut blocks);
+        let learner = annotator.checkpoint(&mut blocks);
         let (engine, episodes) = match consumer.checkpoint(&mut blocks) {
             Some(ConsumerManifest { engine, episodes }) => (Some(engine), Some(episodes)),
             None => (None, None),
@@ -202,6 +197,7 @@ impl Checkpoints {
             origins: saved_origins(origins),
             inputs: self.resume.positions(order),
             order: saved_order,
+            learner: Some(learner),
             engine,
             episodes,
             outbox: self.alert_log.as_ref().map_or(0, |log| log.position()),

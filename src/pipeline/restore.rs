@@ -2,7 +2,7 @@
 
 use super::checkpoint::Restored;
 use super::resume::Resume;
-use super::{Alerting, RestoredState};
+use super::{Alerting, Annotator, RestoredState};
 use crate::Result;
 use crate::order::{KnownInput, Order, OrderConfig};
 use crate::source::InputId;
@@ -19,6 +19,7 @@ pub fn restore(
     blocks: &BlockReader,
     config: OrderConfig,
     alerting: &mut Alerting,
+    annotator: &mut Annotator,
     input_of: &dyn Fn(&InputPosition) -> Option<InputId>,
 ) -> Result<(Restored, RestoredState)> {
     let mut resume = Resume::default();
@@ -30,11 +31,13 @@ pub fn restore(
     let order =
         Order::restore(config, manifest.watermark, &manifest.order, blocks, known.iter().copied())?;
     let state = alerting.restore(manifest, blocks)?;
+    annotator.restore(manifest.learner.as_ref(), blocks)?;
     if state.rebuild_from.is_none() {
         return Ok((Restored { order, resume }, state));
     }
     // Events are read again from far before the manifest's position: the order stage begins anew, and
     // knows only which records were set aside before.
+    manifest.watermark.iter().for_each(|time| annotator.learned_until(*time));
     let mut order = Order::new(config);
     order.know(known.into_iter().map(|known| KnownInput { newest_before: None, ..known }));
     Ok((Restored { order, resume }, state))

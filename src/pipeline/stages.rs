@@ -9,7 +9,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::{Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE, Wanted};
+use super::checkpoint::State;
+use super::{Annotator, Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE, Wanted};
 use crate::Result;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::{RejectReason, Rejection};
@@ -30,6 +31,7 @@ fn seconds(time: TimeMicros) -> f64 {
 /// What the thread of the later stages owns.
 pub(super) struct Stages<'a> {
     pub(super) order: Order,
+    pub(super) annotator: Annotator,
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) watch: &'a mut dyn FnMut(&Counts, u64),
     pub(super) wanted: Arc<Wanted>,
@@ -148,11 +150,20 @@ impl Stages<'_> {
 
     /// Between two messages all that is ready has been taken: the state of all stages fits together.
     fn tend_checkpoints(&mut self) {
-        if let Some(checkpoints) = &mut self.checkpoints
-            && !self.consumer.reader_gone()
-        {
-            checkpoints.tend(&mut self.order, self.consumer, &self.origins);
+        if !self.consumer.reader_gone() {
+            self.with_checkpoints(Checkpoints::tend);
         }
+    }
+
+    fn with_checkpoints(&mut self, act: impl FnOnce(&mut Checkpoints, State<'_>)) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let state = State {
+            order: &mut self.order,
+            annotator: &mut self.annotator,
+            consumer: self.consumer,
+            origins: &self.origins,
+        };
+        act(checkpoints, state);
     }
 
     fn count(&mut self, raw: &RawBatch, n_events: u64, n_bytes: u64) {
@@ -192,6 +203,7 @@ impl Stages<'_> {
     fn release(&mut self) -> Result<()> {
         while let Some(batch) = self.order.release()? {
             let started = Instant::now();
+            let batch = self.annotator.annotate(batch)?;
             self.consumer.take(&batch, &self.origins)?;
             self.metrics.observe_batch(started.elapsed(), batch.num_rows());
             if self.consumer.reader_gone() {
@@ -229,6 +241,7 @@ impl Stages<'_> {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             metrics.lag_seconds.set((now.as_secs_f64() - seconds(watermark)).max(0.0));
         }
+        self.annotator.measure(metrics);
         self.consumer.measure(metrics);
     }
 
@@ -249,11 +262,8 @@ impl Stages<'_> {
         }
         flush(&mut self.aside.dead_letter)?;
         flush(&mut self.aside.late)?;
-        if let Some(checkpoints) = &mut self.checkpoints
-            && !self.broken
-            && !reader_gone
-        {
-            checkpoints.finish(&mut self.order, self.consumer, &self.origins);
+        if !self.broken && !reader_gone {
+            self.with_checkpoints(Checkpoints::finish);
         }
         self.measure();
         (self.watch)(&self.counts, self.consumer.found());

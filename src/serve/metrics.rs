@@ -15,6 +15,7 @@ use super::checkpoint::CheckpointMetrics;
 use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
+use crate::learn::{LearnMetrics, LearnStats};
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
 use crate::{Error, Result};
@@ -49,6 +50,8 @@ pub struct Metrics {
     pub kafka: KafkaMetrics,
     /// What is known of the data files.
     pub enrich: EnrichMetrics,
+    /// What was learned.
+    pub learn: LearnMetrics,
     lane_keys: IntGaugeVec,
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
@@ -279,6 +282,7 @@ fn build() -> Outcome<Metrics> {
         )?,
         kafka: kafka(&make)?,
         enrich: enrich(&make)?,
+        learn: learn(&make)?,
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
         lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
@@ -438,6 +442,24 @@ fn enrich(make: &Maker) -> Outcome<EnrichMetrics> {
             "Records of data files that could not be read.",
         )?,
     })
+}
+
+fn learn(make: &Maker) -> Outcome<LearnMetrics> {
+    let metrics = LearnMetrics {
+        bytes: make.gauge("learn_bytes", "Bytes of what was learned; learn.memory_max is the limit.")?,
+        entries: make.gauges(
+            "learn_entries",
+            &["kind"],
+            "What is remembered: accounts, their logins, their addresses, and places without a success.",
+        )?,
+        dropped: make.counters(
+            "learn_dropped_total",
+            &["limit"],
+            "What was forgotten or not taken in, by the limit that says so.",
+        )?,
+    };
+    metrics.set(&LearnStats::default());
+    Ok(metrics)
 }
 
 /// Creates the series whose labels never depend on configuration or rules.

@@ -9,7 +9,7 @@ use super::{Service, sources};
 use crate::Result;
 use crate::cli::setup;
 use crate::event::{Origins, TimeMicros};
-use crate::pipeline::{Alerting, Restored, restore};
+use crate::pipeline::{Alerting, Annotator, Restored, restore};
 use crate::source::InputId;
 use crate::source::kafka::{Kafka, KafkaOptions, Position, Start};
 use crate::store::{InputPosition, Loaded, Manifest, StateFolder};
@@ -34,11 +34,12 @@ impl Beginning {
         folder: &StateFolder,
         loaded: &Loaded,
         alerting: &mut Alerting,
+        annotator: &mut Annotator,
     ) -> Result<Self> {
         let mut options = sources::options(&service.config)?;
         let mut origins = Origins::default();
         let (mut restored, mut not_before) = (None, None);
-        match restore_manifest(service, folder, loaded, alerting) {
+        match restore_manifest(service, folder, loaded, alerting, annotator) {
             Some((manifest, stages, rebuild_from)) => {
                 service.outbox.resume(manifest.outbox)?;
                 origins = manifest.origins();
@@ -89,6 +90,7 @@ fn restore_manifest<'a>(
     folder: &StateFolder,
     loaded: &'a Loaded,
     alerting: &mut Alerting,
+    annotator: &mut Annotator,
 ) -> Option<(&'a Manifest, Restored, Option<TimeMicros>)> {
     let manifest = match loaded {
         Loaded::Good(manifest) => manifest,
@@ -118,7 +120,7 @@ fn restore_manifest<'a>(
         u32::try_from(index).ok().map(InputId)
     };
     let order = setup::order(&service.config);
-    match restore(manifest, &folder.reader(), order, alerting, &input_of) {
+    match restore(manifest, &folder.reader(), order, alerting, annotator, &input_of) {
         Ok((restored, state)) => {
             info!(
                 elapsed = ?started.elapsed(),

@@ -2,7 +2,8 @@
 //! old one running and says why.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use crate::config::{self, Config};
 use crate::rules::{Engine, Pack, Rule};
 use crate::{Error, Result};
 
-use super::{Settings, SharedDispatcher};
+use super::{Settings, SharedDispatcher, Work};
 use crate::cli::{plan, setup};
 use crate::serve::Metrics;
 
@@ -20,37 +21,37 @@ use crate::serve::Metrics;
 pub(super) struct Present {
     pub(super) config: Config,
     pub(super) rules: Vec<Rule>,
-    /// SHA-256 of each reference table's file.
-    pub(super) tables: BTreeMap<String, Vec<u8>>,
+    /// SHA-256 of the files of reference tables and of enrichment.
+    pub(super) files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 /// What is to run from now on.
 struct Next {
     present: Present,
-    /// Planned anew when a rule or a table has changed.
-    engine: Option<Engine>,
+    /// Made anew when a rule, a table or a data file has changed.
+    work: Option<Work>,
     /// What was refused; the old one of each runs on.
     refused: Vec<Error>,
 }
 
-/// Reads everything again and puts it into effect, but for new rules: they are given back, for the
-/// next pipeline.
+/// Reads everything again and puts it into effect, but for new rules and data: they are given back,
+/// for the next pipeline.
 pub(super) fn apply(
     settings: &Settings,
     present: &mut Present,
     dispatcher: &SharedDispatcher,
     metrics: &Metrics,
-) -> Option<Engine> {
+) -> Option<Work> {
     tracing::info!("reading the configuration again");
     match read_and_deliver(settings, present, dispatcher) {
-        Ok(Next { present: next, engine, refused }) => {
+        Ok(Next { present: next, work, refused }) => {
             *present = next;
             metrics.reloaded(refused.is_empty());
             for error in &refused {
                 tracing::error!("refused, the old one runs on: {error}");
             }
-            tracing::info!(rules = present.rules.len(), changed = engine.is_some(), "reloaded");
-            engine
+            tracing::info!(rules = present.rules.len(), changed = work.is_some(), "reloaded");
+            work
         }
         Err(errors) => {
             metrics.reloaded(false);
@@ -80,26 +81,28 @@ fn read_and_deliver(
 /// Reads everything again.
 ///
 /// # Errors
-/// When the configuration or a reference table cannot be read: then nothing changes at all.
+/// When the configuration, a reference table or a data file cannot be read: then nothing changes at all.
 fn read_again(settings: &Settings, present: &Present) -> Result<Next, Vec<Error>> {
     let config = config::load(&settings.path)?;
     let config = only_what_may_change(config, &present.config);
     let folder = settings.rules.as_deref().or(config.rules.as_deref());
     let pack = Pack::load(folder).map_err(|error| vec![error])?;
-    let tables = fingerprints(&config).map_err(|error| vec![error])?;
+    let files = fingerprints(&config).map_err(|error| vec![error])?;
     let (pack, mut refused) = with_old_rules(pack, &present.rules);
-    let changed = tables != present.tables
+    let changed = files != present.files
         || config.reference != present.config.reference
         || versions(&pack.rules) != versions(&present.rules);
     if !changed {
-        let present = Present { config, rules: present.rules.clone(), tables };
-        return Ok(Next { present, engine: None, refused });
+        let present = Present { config, rules: present.rules.clone(), files };
+        return Ok(Next { present, work: None, refused });
     }
     let (engine, unplanned) = plan(pack, &config).map_err(|error| vec![error])?;
     let (engine, unplanned) = with_old_plans(engine, unplanned, &present.rules, &config)?;
     refused.extend(unplanned);
     let rules = engine.rules().to_vec();
-    Ok(Next { present: Present { config, rules, tables }, engine: Some(engine), refused })
+    let enricher = setup::enricher(&config).map_err(|error| vec![error])?;
+    let present = Present { config, rules, files };
+    Ok(Next { present, work: Some(Work { engine, enricher }), refused })
 }
 
 /// The new configuration, with the old values of all that only a restart can change.
@@ -161,18 +164,24 @@ fn versions(rules: &[Rule]) -> BTreeMap<&str, &str> {
     rules.iter().map(|rule| (rule.id.as_str(), rule.version.as_str())).collect()
 }
 
-/// What each reference table holds, as a hash.
+/// What each file of a reference table or of enrichment holds, as a hash.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn fingerprints(config: &Config) -> Result<BTreeMap<String, Vec<u8>>> {
-    let hash = |table: &config::ReferenceConfig| {
-        let bytes = std::fs::read(&table.file).map_err(|error| {
-            Error::unavailable("a reference table cannot be read")
-                .at(table.file.display().to_string())
+pub(super) fn fingerprints(config: &Config) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let hash = |path: &PathBuf| {
+        let digest = File::open(path).and_then(|mut file| {
+            let mut digest = Sha256::new();
+            std::io::copy(&mut file, &mut digest)?;
+            Ok(digest.finalize().to_vec())
+        });
+        let digest = digest.map_err(|error| {
+            Error::unavailable("a file of the configuration cannot be read")
+                .at(path.display().to_string())
                 .detail(error.to_string())
         })?;
-        Ok((table.name.clone(), Sha256::digest(bytes).to_vec()))
+        Ok((path.clone(), digest))
     };
-    config.reference.iter().map(hash).collect()
+    let tables = config.reference.iter().map(|table| &table.file);
+    tables.chain(config.enrich.files()).map(hash).collect()
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Work;
 use crate::cli::Stop;
-use crate::rules::Engine;
 
 /// How often signals are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -18,20 +18,20 @@ pub(super) struct Orders {
     /// Ends the present pipeline.
     pub(super) stop_pipeline: Arc<AtomicBool>,
     /// What is to run after it; nothing: the end.
-    next: Arc<Mutex<Option<Engine>>>,
+    next: Arc<Mutex<Option<Work>>>,
     /// The service has ended.
     over: Arc<AtomicBool>,
 }
 
 impl Orders {
-    /// The next pipeline is to run these rules.
-    fn change(&self, next: Engine) {
+    /// The next pipeline is to work with this.
+    fn change(&self, next: Work) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
         self.stop_pipeline.store(true, Ordering::Relaxed);
     }
 
     /// Takes what is to run next, when the pipeline was stopped for that.
-    pub(super) fn take_next(&self) -> Option<Engine> {
+    pub(super) fn take_next(&self) -> Option<Work> {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
         if next.is_some() {
             self.stop_pipeline.store(false, Ordering::Relaxed);
@@ -51,7 +51,7 @@ pub(super) fn supervise(
     orders: &Orders,
     stop_within: Duration,
     mut on_stop: impl FnMut(),
-    mut reload: impl FnMut() -> Option<Engine>,
+    mut reload: impl FnMut() -> Option<Work>,
 ) {
     let mut asked_at: Option<Instant> = None;
     while !orders.over.load(Ordering::Relaxed) {

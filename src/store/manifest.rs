@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
+use crate::learn::LearnerManifest;
 use crate::order::OrderManifest;
 use crate::rules::EngineManifest;
 
@@ -31,6 +32,8 @@ pub struct Manifest {
     pub inputs: Vec<InputPosition>,
     /// Event ids seen lately.
     pub order: OrderManifest,
+    /// What was learned from the events.
+    pub learner: Option<LearnerManifest>,
     /// Windows and rules.
     pub engine: Option<EngineManifest>,
     /// Episodes that were open.
@@ -175,6 +178,7 @@ mod tests {
             ],
             inputs: vec![position],
             order: OrderManifest::default(),
+            learner: None,
             engine: None,
             episodes: None,
             outbox: 12,

@@ -21,6 +21,7 @@ fn manifest(step: u64, blocks: &[BlockRef]) -> Manifest {
         origins: Vec::new(),
         inputs: Vec::new(),
         order: OrderManifest::default(),
+        learner: None,
         engine: None,
         episodes: None,
         outbox: step,

@@ -111,6 +111,7 @@ fn pipeline(
         decoder: setup::decoder(config)?,
         reading: setup::reading(&args.input),
         order: setup::order(config),
+        annotator: setup::annotator(config)?,
         aside,
         store: None,
         stop: stop.flag.clone(),

@@ -146,7 +146,9 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
     let kept = Kept::default();
     let metrics = Arc::new(Metrics::new()?);
     let kept_there: Vec<Box<dyn Destination>> = vec![Box::new(kept.clone())];
-    let mut alerting = Alerting::new(engine, setup::alerts(config), kept_there, &metrics)?;
+    let annotator = setup::annotator(config)?;
+    let mut alerting =
+        Alerting::new(engine, setup::alerts(config, &annotator), kept_there, &metrics)?;
     let rejected = Arc::new(Mutex::new(Vec::new()));
     let mut origins = Origins::default();
     let pipeline = Pipeline {
@@ -155,6 +157,7 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
         decoder: setup::decoder(config)?,
         reading: Reading::default(),
         order: setup::order(config),
+        annotator,
         aside: telling(rejected.clone()),
         store: None,
         stop: Arc::new(AtomicBool::new(false)),
