@@ -19,7 +19,7 @@ use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
 use super::shorten::cut;
-use super::wording::{facts, severity};
+use super::wording::facts;
 use crate::alert::{Status, escape};
 use crate::config::secret::Secret;
 use crate::config::units;
@@ -169,7 +169,7 @@ impl Alertmanager {
         let alertname = camel_case(&alert.rule);
         let own = [
             &*alertname,
-            severity(alert.severity),
+            alert.severity.label(),
             &alert.rule,
             &alert.entity_type,
             &alert.entity,

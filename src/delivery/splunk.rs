@@ -11,7 +11,6 @@ use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
 use super::shorten::cut;
-use super::wording::{severity, status};
 use crate::Result;
 use crate::config::secret::Secret;
 
@@ -127,8 +126,8 @@ fn fields(alert: &AlertRecord) -> Value {
     json!({
         "alert_id": alert.id,
         "rule": cut(&alert.rule, FIELD_CHARS_MAX),
-        "severity": severity(alert.severity),
-        "status": status(alert.status),
+        "severity": alert.severity.label(),
+        "status": alert.status.label(),
         "entity_type": cut(&alert.entity_type, FIELD_CHARS_MAX),
     })
 }

@@ -11,7 +11,6 @@ use super::encoding::Encoding;
 use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
-use crate::alert::Status;
 use crate::config::WebhookConfig;
 use crate::config::secret::Secret;
 use crate::{Error, Result};
@@ -81,11 +80,7 @@ fn key(secret: &Secret) -> Result<Key> {
 
 /// The body around the encoded alert, whose bytes stay as they are.
 fn envelope(alert: &AlertRecord, data: &[u8], notes: &[String]) -> Vec<u8> {
-    let event = match alert.status {
-        Status::Opened => "opened",
-        Status::Updated => "updated",
-        Status::Closed => "closed",
-    };
+    let event = alert.status.label();
     let mut body = format!(
         r#"{{"type":"nightlatch.alert.{event}","timestamp":{},"data":"#,
         json!(alert.updated_at)

@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use super::checkpoint::CheckpointMetrics;
+use crate::alert::Status;
 use crate::delivery::DeliveryMetrics;
 use crate::event::reject::RejectReason;
 use crate::rules::{LaneStats, Rule, RuleStats};
@@ -104,9 +105,9 @@ impl Metrics {
             for counters in [&self.rule_evaluations, &self.rule_matches, &self.rule_errors] {
                 counters.with_label_values(&[id]);
             }
-            self.alerts.with_label_values(&[id, severity_label(rule.front.severity)]);
-            for status in ["opened", "updated", "closed"] {
-                self.alert_revisions.with_label_values(&[id, status]);
+            self.alerts.with_label_values(&[id, rule.front.severity.label()]);
+            for status in [Status::Opened, Status::Updated, Status::Closed] {
+                self.alert_revisions.with_label_values(&[id, status.label()]);
             }
         }
     }
@@ -160,18 +161,6 @@ pub fn raise(counter: &IntCounter, total: u64) {
 /// A size as a gauge takes it.
 pub fn gauge(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-/// The label of a severity.
-pub fn severity_label(severity: crate::rules::Severity) -> &'static str {
-    use crate::rules::Severity;
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
 }
 
 pub(super) type Outcome<T> = prometheus::Result<T>;

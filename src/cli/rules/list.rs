@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::cli::{Exit, Outcome, RuleSource, terminal};
 use crate::rules::Rule;
-use crate::serve::metrics::severity_label;
 
 const EXAMPLES: &str = "Examples:
   nightlatch rules list
@@ -39,7 +38,7 @@ fn json_line(rule: &Rule) -> String {
     let front = &rule.front;
     let line = json!({
         "rule": rule.id, "rule_version": rule.version, "title": front.title,
-        "severity": severity_label(front.severity), "entity": front.entity,
+        "severity": front.severity.label(), "entity": front.entity,
         "quiet_seconds": quiet(rule).as_secs_f64(), "attack": front.attack,
     });
     format!("{line}\n")
@@ -55,7 +54,7 @@ fn table(rules: &[Rule]) -> String {
         let front = &rule.front;
         [
             rule.id.clone(),
-            severity_label(front.severity).to_owned(),
+            front.severity.label().to_owned(),
             front.entity.clone(),
             front.attack.join(" "),
             front.title.clone(),
