@@ -2,7 +2,6 @@
 //! old one running and says why.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::PoisonError;
 
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use crate::rules::{Engine, Pack, Rule};
 use crate::{Error, Result};
 
 use super::{Settings, SharedDispatcher};
-use crate::cli::{plan, setup};
+use crate::cli::{is_about, plan, setup};
 use crate::serve::Metrics;
 
 /// What runs now, as far as a reload may change it.
@@ -126,7 +125,7 @@ fn only_what_may_change(new: Config, old: &Config) -> Config {
 /// Puts the running version of a rule in the place of a file that is refused.
 fn with_old_rules(mut pack: Pack, old: &[Rule]) -> (Pack, Vec<Error>) {
     let refused = std::mem::take(&mut pack.refused);
-    let kept = refused.iter().filter_map(|error| old.iter().find(|rule| is_about(error, rule)));
+    let kept = refused.iter().filter_map(|error| old.iter().find(|rule| is_about(error, &rule.id)));
     pack.rules.extend(kept.cloned().collect::<Vec<_>>());
     pack.rules.sort_by(|left, right| left.id.cmp(&right.id));
     pack.rules.dedup_by(|left, right| left.id == right.id);
@@ -140,7 +139,7 @@ fn with_old_plans(
     old: &[Rule],
     config: &Config,
 ) -> Result<(Engine, Vec<Error>), Vec<Error>> {
-    let of_old = |error: &Error| old.iter().find(|rule| is_about(error, rule)).cloned();
+    let of_old = |error: &Error| old.iter().find(|rule| is_about(error, &rule.id)).cloned();
     let kept: Vec<Rule> = refused.iter().filter_map(of_old).collect();
     if kept.is_empty() {
         return Ok((engine, refused));
@@ -149,12 +148,6 @@ fn with_old_plans(
     let pack = Pack { rules, refused: Vec::new() };
     let (engine, _) = plan(pack, config).map_err(|error| vec![error])?;
     Ok((engine, refused))
-}
-
-/// Whether an error stands in the file of this rule.
-fn is_about(error: &Error, rule: &Rule) -> bool {
-    let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
-    file.is_some_and(|file| Path::new(file).file_name() == Some(rule.id.as_ref()))
 }
 
 fn versions(rules: &[Rule]) -> BTreeMap<&str, &str> {
