@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
@@ -92,7 +90,8 @@ pub struct Alertmanager {
     forget_after_seconds: i64,
     open_max: usize,
     repeated: BTreeMap<String, Repeated>,
-    untracked: Arc<AtomicU64>,
+    /// Revisions delivered and not repeated, because `open_max` other alerts are.
+    untracked: u64,
 }
 
 /// An alert that is repeated.
@@ -134,13 +133,8 @@ impl Alertmanager {
             forget_after_seconds: seconds(config.forget_after),
             open_max: config.open_max,
             repeated: BTreeMap::new(),
-            untracked: Arc::default(),
+            untracked: 0,
         })
-    }
-
-    /// Counts alerts that are not repeated, because `open_max` others are.
-    pub fn untracked(&self) -> Arc<AtomicU64> {
-        self.untracked.clone()
     }
 
     fn post(&self, alerts: &[Value]) -> Request {
@@ -220,10 +214,13 @@ impl HttpDestination for Alertmanager {
         self.forget(now_seconds);
         if self.has_room_for(&alert.id) {
             self.repeated.insert(alert.id.clone(), self.repetition(alert, now_seconds));
-        } else if self.untracked.fetch_add(1, Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self.untracked == 0 {
             let open_max = self.open_max;
             tracing::warn!(open_max, "more alerts are open than are repeated to Alertmanager");
         }
+        self.untracked += 1;
     }
 
     fn again(&mut self, now_seconds: i64) -> Option<Request> {
@@ -240,6 +237,10 @@ impl HttpDestination for Alertmanager {
         let alerts: Vec<Value> =
             repeated.map(|one| posted(one, self.ends_at(one, now_seconds))).collect();
         (!alerts.is_empty()).then(|| self.post(&alerts))
+    }
+
+    fn untracked(&self) -> u64 {
+        self.untracked
     }
 
     fn memory(&self) -> Option<Value> {

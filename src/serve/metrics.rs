@@ -395,6 +395,11 @@ fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
             by_destination,
             "Attempts to deliver after the first one.",
         )?,
+        untracked: make.counters(
+            "delivery_untracked_total",
+            by_destination,
+            "Revisions told to an Alertmanager and not repeated because of its open_max.",
+        )?,
         disabled: make.gauges(
             "destination_disabled",
             by_destination,
