@@ -117,10 +117,10 @@ impl Alertmanager {
     /// When the file cannot be read, or can be read by others; when the URL is none; when a label has a
     /// name that Alertmanager does not take, or one of ours; when alerts would be repeated without end.
     pub fn new(config: &AlertmanagerConfig) -> Result<Self> {
-        let authorization = config.authorization_file.as_deref().map(Secret::read).transpose()?;
-        if let Some(authorization) = &authorization {
-            endpoint::token(authorization.expose(), "authorization_file")?;
-        }
+        let authorization = config.authorization_file.as_deref();
+        let authorization = authorization
+            .map(|file| endpoint::token("destination.authorization_file", file))
+            .transpose()?;
         config.labels.keys().try_for_each(|name| check_label(name))?;
         if config.resend_every < Duration::from_secs(1) {
             return Err(Error::usage("`resend_every` is shorter than a second").at("resend_every"));

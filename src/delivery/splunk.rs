@@ -68,8 +68,7 @@ impl Splunk {
     /// # Errors
     /// When the file cannot be read, can be read by others, or holds no token; when the URL is none.
     pub fn new(config: &SplunkConfig) -> Result<Self> {
-        let token = Secret::read(&config.token_file)?;
-        endpoint::token(token.expose(), "token_file")?;
+        let token = endpoint::token("destination.token_file", &config.token_file)?;
         let url = format!("{}{PATH}", endpoint::checked(&config.url, "url")?);
         Ok(Self { config: config.clone(), url, token })
     }
