@@ -53,6 +53,7 @@ fn alert(number: u64) -> Alert {
         evidence: (0..10).map(evidence).collect(),
         evidence_total: 417,
         attack: Arc::new(["T1110.004".into()]),
+        enrichment: Arc::default(),
     }
 }
 

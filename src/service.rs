@@ -102,6 +102,9 @@ pub(crate) fn serve(settings: &Settings, config: Config, stop: &Stop) -> Result<
 fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure> {
     let (first, present) = first_work(settings, &config)?;
     let silences = setup::silences(&config)?;
+    let around = setup::surroundings(&config)?;
+    // What is wrong with a file is said before anybody is waited for.
+    Dispatcher::check(&config.destinations(), &around)?;
     let metrics = Arc::new(Metrics::new()?);
     metrics.know_limits(config.state.rows_max, config.state.keys_max);
     let health = Arc::new(Health::default());
@@ -115,7 +118,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     let options = sources::options(&config)?;
     let membership = Membership::join(&options, metrics.kafka.clone(), alive.clone(), &stop.flag)?;
     let lease = membership.lease();
-    let dispatcher = sources::dispatcher(&config, &outbox, &lease, &metrics, silences)?;
+    let dispatcher = sources::dispatcher(&config, &outbox, &lease, &metrics, around, silences)?;
     let dispatcher = Arc::new(Mutex::new(Some(dispatcher)));
     let service = Service {
         config,

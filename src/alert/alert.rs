@@ -27,6 +27,17 @@ pub enum Status {
     Closed,
 }
 
+impl Status {
+    /// `opened`, `updated` or `closed`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// One revision of one episode. A consumer keeps the highest `revision` of each `id`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Alert {

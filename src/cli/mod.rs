@@ -209,7 +209,7 @@ fn unknown_rule(pack: &Pack, name: &str) -> Error {
 }
 
 /// Whether a diagnosis stands in the file of this rule.
-fn is_about(error: &Error, name: &str) -> bool {
+pub(crate) fn is_about(error: &Error, name: &str) -> bool {
     let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
     file.is_some_and(|file| Path::new(file).file_name() == Some(name.as_ref()))
 }

@@ -14,8 +14,9 @@ const EXAMPLES: &str = "Examples:
   nightlatch config check nightlatch.toml      is the file sound?
   nightlatch run --config nightlatch.toml
 
-Ctrl-C or SIGTERM: writes the state, delivers what it can, commits, leaves the group. A second one ends
-at once. SIGHUP: reads rules, reference tables, silences and destinations again.";
+Ctrl-C, SIGTERM: write the state, deliver what can be, commit, leave the group.
+A second one: end at once.
+SIGHUP: read rules, reference tables, silences and destinations again.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

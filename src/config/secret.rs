@@ -33,9 +33,18 @@ impl Secret {
         if trimmed.is_empty() || trimmed.contains('\0') || text.len() as u64 > BYTES_MAX {
             return Err(Error::usage("the secret file holds no secret")
                 .at(path.display().to_string())
-                .detail("it is empty, longer than 64 KiB, or not text"));
+                .detail("it is empty, longer than 64 KiB, or not text")
+                .hint("write the secret to it, and nothing else"));
         }
         Ok(Self(trimmed.to_owned()))
+    }
+
+    /// As [`Secret::read`], for a key of the configuration: errors name it too.
+    ///
+    /// # Errors
+    /// As [`Secret::read`].
+    pub(crate) fn of_key(key: &str, path: &Path) -> Result<Self> {
+        Self::read(path).map_err(|error| error.at(place(key, path)))
     }
 
     /// The secret itself: for the one who sends it, and for nobody else.
@@ -48,6 +57,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(********)")
     }
+}
+
+/// A file and the key that names it, as errors show them.
+pub(crate) fn place(key: &str, path: &Path) -> String {
+    format!("{} ({key})", path.display())
 }
 
 /// Opens a file that holds a secret, and that is for its owner alone.
@@ -70,6 +84,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::usage("the secret file cannot be read")
         .at(path.display().to_string())
         .detail(error.to_string())
+        .hint(
+            "a path begins at the folder that nightlatch is started in; the file belongs to the \
+             user that runs it, has mode 600, and holds text",
+        )
 }
 
 #[cfg(test)]
@@ -112,6 +130,10 @@ mod tests {
             assert!(Secret::read(file(text, 0o600).path()).is_err(), "{text:?}");
         }
         assert!(Secret::read(file(&"x".repeat(70_000), 0o600).path()).is_err());
-        assert!(Secret::read(Path::new("/nowhere/at/all")).is_err());
+        let error = Secret::of_key("a.key_file", Path::new("nowhere/at/all")).unwrap_err();
+        let told =
+            "nowhere/at/all (a.key_file): the secret file cannot be read\n  detail: No such file";
+        assert!(error.to_string().starts_with(told), "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("mode 600")));
     }
 }

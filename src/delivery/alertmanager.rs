@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
@@ -19,7 +17,7 @@ use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
 use super::shorten::cut;
-use super::wording::{facts, severity};
+use super::wording::facts;
 use crate::alert::{Status, escape};
 use crate::config::secret::Secret;
 use crate::config::units;
@@ -92,7 +90,8 @@ pub struct Alertmanager {
     forget_after_seconds: i64,
     open_max: usize,
     repeated: BTreeMap<String, Repeated>,
-    untracked: Arc<AtomicU64>,
+    /// Revisions delivered and not repeated, because `open_max` other alerts are.
+    untracked: u64,
 }
 
 /// An alert that is repeated.
@@ -118,10 +117,10 @@ impl Alertmanager {
     /// When the file cannot be read, or can be read by others; when the URL is none; when a label has a
     /// name that Alertmanager does not take, or one of ours; when alerts would be repeated without end.
     pub fn new(config: &AlertmanagerConfig) -> Result<Self> {
-        let authorization = config.authorization_file.as_deref().map(Secret::read).transpose()?;
-        if let Some(authorization) = &authorization {
-            endpoint::token(authorization.expose(), "authorization_file")?;
-        }
+        let authorization = config.authorization_file.as_deref();
+        let authorization = authorization
+            .map(|file| endpoint::token("destination.authorization_file", file))
+            .transpose()?;
         config.labels.keys().try_for_each(|name| check_label(name))?;
         if config.resend_every < Duration::from_secs(1) {
             return Err(Error::usage("`resend_every` is shorter than a second").at("resend_every"));
@@ -134,13 +133,8 @@ impl Alertmanager {
             forget_after_seconds: seconds(config.forget_after),
             open_max: config.open_max,
             repeated: BTreeMap::new(),
-            untracked: Arc::default(),
+            untracked: 0,
         })
-    }
-
-    /// Counts alerts that are not repeated, because `open_max` others are.
-    pub fn untracked(&self) -> Arc<AtomicU64> {
-        self.untracked.clone()
     }
 
     fn post(&self, alerts: &[Value]) -> Request {
@@ -169,7 +163,7 @@ impl Alertmanager {
         let alertname = camel_case(&alert.rule);
         let own = [
             &*alertname,
-            severity(alert.severity),
+            alert.severity.label(),
             &alert.rule,
             &alert.entity_type,
             &alert.entity,
@@ -220,10 +214,13 @@ impl HttpDestination for Alertmanager {
         self.forget(now_seconds);
         if self.has_room_for(&alert.id) {
             self.repeated.insert(alert.id.clone(), self.repetition(alert, now_seconds));
-        } else if self.untracked.fetch_add(1, Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self.untracked == 0 {
             let open_max = self.open_max;
             tracing::warn!(open_max, "more alerts are open than are repeated to Alertmanager");
         }
+        self.untracked += 1;
     }
 
     fn again(&mut self, now_seconds: i64) -> Option<Request> {
@@ -240,6 +237,10 @@ impl HttpDestination for Alertmanager {
         let alerts: Vec<Value> =
             repeated.map(|one| posted(one, self.ends_at(one, now_seconds))).collect();
         (!alerts.is_empty()).then(|| self.post(&alerts))
+    }
+
+    fn untracked(&self) -> u64 {
+        self.untracked
     }
 
     fn memory(&self) -> Option<Value> {

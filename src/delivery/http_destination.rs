@@ -29,6 +29,11 @@ pub trait HttpDestination: Send {
         None
     }
 
+    /// Revisions that were delivered and are not followed, since there is no room for more.
+    fn untracked(&self) -> u64 {
+        0
+    }
+
     /// What must survive a restart, if anything.
     fn memory(&self) -> Option<Value> {
         None

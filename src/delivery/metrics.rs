@@ -29,6 +29,8 @@ pub struct DeliveryMetrics {
     pub duration: HistogramVec,
     /// Attempts after the first, by destination.
     pub retries: IntCounterVec,
+    /// Revisions that a destination got and does not follow, by destination.
+    pub untracked: IntCounterVec,
     /// 1 for a destination that wants nothing more.
     pub disabled: IntGaugeVec,
     /// Revisions that a silence hid, by silence.
@@ -43,6 +45,7 @@ impl DeliveryMetrics {
         }
         self.duration.with_label_values(&[destination]);
         self.retries.with_label_values(&[destination]);
+        self.untracked.with_label_values(&[destination]);
         self.disabled.with_label_values(&[destination]).set(0);
     }
 

@@ -11,7 +11,7 @@ use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
 use super::shorten::{cut, fit};
 use crate::alert::{Status, escape};
-use crate::config::secret::Secret;
+use crate::config::secret::{self, Secret};
 use crate::rules::Severity;
 use crate::{Error, Result};
 
@@ -52,11 +52,12 @@ impl PagerDuty {
     /// When the file cannot be read, can be read by others, or holds no routing key; when the URL is
     /// none.
     pub fn new(config: &PagerDutyConfig) -> Result<Self> {
-        let routing_key = Secret::read(&config.routing_key_file)?;
+        let (name, file) = ("destination.routing_key_file", &config.routing_key_file);
+        let routing_key = Secret::of_key(name, file)?;
         let key = routing_key.expose();
         if key.len() != ROUTING_KEY_CHARS || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(Error::usage("this is no routing key of PagerDuty")
-                .at("routing_key_file")
+                .at(secret::place(name, file))
                 .detail("one has 32 letters and digits")
                 .hint("it is the integration key of an `Events API v2` integration"));
         }

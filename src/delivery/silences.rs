@@ -121,7 +121,10 @@ impl Silences {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
             let unreadable = Error::usage("the file of silences cannot be read");
-            vec![unreadable.at(&name).detail(error.to_string())]
+            vec![unreadable.at(&name).detail(error.to_string()).hint(
+                "correct `alerts.silences`, which begins at the folder that nightlatch is started \
+                 in; the file may be empty",
+            )]
         })?;
         Self::parse(&name, &text)
     }
@@ -300,5 +303,13 @@ mod tests {
         let twice = Silences::parse("s", &format!("{one}{one}"));
         assert!(twice.unwrap_err()[0].message.contains("two silences have the id `a`"));
         assert_eq!(Silences::parse("s", "").unwrap(), Silences::default());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_the_way_out() {
+        let error = Silences::load(Path::new("nowhere/at.all")).unwrap_err()[0].to_string();
+        let told = "nowhere/at.all: the file of silences cannot be read\n  detail: No such file";
+        assert!(error.starts_with(told), "{error}");
+        assert!(error.contains("hint: correct `alerts.silences`"), "{error}");
     }
 }

@@ -50,9 +50,7 @@ impl Slack {
     /// # Errors
     /// When the file cannot be read, can be read by others, or holds no URL.
     pub fn new(config: &SlackConfig) -> Result<Self> {
-        let url = Secret::read(&config.url_file)?;
-        endpoint::secret(url.expose(), "url_file")?;
-        Ok(Self { url })
+        Ok(Self { url: endpoint::secret("destination.url_file", &config.url_file)? })
     }
 }
 

@@ -11,7 +11,6 @@ use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
 use super::shorten::cut;
-use super::wording::{severity, status};
 use crate::Result;
 use crate::config::secret::Secret;
 
@@ -69,8 +68,7 @@ impl Splunk {
     /// # Errors
     /// When the file cannot be read, can be read by others, or holds no token; when the URL is none.
     pub fn new(config: &SplunkConfig) -> Result<Self> {
-        let token = Secret::read(&config.token_file)?;
-        endpoint::token(token.expose(), "token_file")?;
+        let token = endpoint::token("destination.token_file", &config.token_file)?;
         let url = format!("{}{PATH}", endpoint::checked(&config.url, "url")?);
         Ok(Self { config: config.clone(), url, token })
     }
@@ -127,8 +125,8 @@ fn fields(alert: &AlertRecord) -> Value {
     json!({
         "alert_id": alert.id,
         "rule": cut(&alert.rule, FIELD_CHARS_MAX),
-        "severity": severity(alert.severity),
-        "status": status(alert.status),
+        "severity": alert.severity.label(),
+        "status": alert.status.label(),
         "entity_type": cut(&alert.entity_type, FIELD_CHARS_MAX),
     })
 }

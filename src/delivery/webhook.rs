@@ -11,9 +11,8 @@ use super::encoding::Encoding;
 use super::endpoint;
 use super::http_destination::{HttpDestination, Request};
 use super::record::AlertRecord;
-use crate::alert::Status;
 use crate::config::WebhookConfig;
-use crate::config::secret::Secret;
+use crate::config::secret::{self, Secret};
 use crate::{Error, Result};
 
 /// No body is longer.
@@ -40,9 +39,7 @@ impl Webhook {
     /// When a file cannot be used.
     pub(crate) fn new(config: &WebhookConfig) -> Result<Self> {
         let url = match (&config.url, &config.url_file) {
-            (_, Some(file)) => {
-                endpoint::secret(Secret::read(file)?.expose(), "url_file")?.to_owned()
-            }
+            (_, Some(file)) => endpoint::secret("destination.url_file", file)?.expose().to_owned(),
             (url, None) => {
                 let url = url.clone().unwrap_or_default();
                 endpoint::checked(&url, "url")?;
@@ -50,7 +47,9 @@ impl Webhook {
             }
         };
         let keys = config.secret_files.iter().map(|file| {
-            key(&Secret::read(file)?).map_err(|error| error.at(file.display().to_string()))
+            let name = "destination.secret_files";
+            let secret = Secret::of_key(name, file)?;
+            key(&secret).map_err(|error| error.at(secret::place(name, file)))
         });
         Ok(Self { url, keys: keys.collect::<Result<_>>()?, encoding: config.encoding })
     }
@@ -81,11 +80,7 @@ fn key(secret: &Secret) -> Result<Key> {
 
 /// The body around the encoded alert, whose bytes stay as they are.
 fn envelope(alert: &AlertRecord, data: &[u8], notes: &[String]) -> Vec<u8> {
-    let event = match alert.status {
-        Status::Opened => "opened",
-        Status::Updated => "updated",
-        Status::Closed => "closed",
-    };
+    let event = alert.status.label();
     let mut body = format!(
         r#"{{"type":"nightlatch.alert.{event}","timestamp":{},"data":"#,
         json!(alert.updated_at)

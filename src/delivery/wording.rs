@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::record::{AlertRecord, EvidenceRecord};
 use super::shorten::{cut, first_few};
-use crate::alert::{Status, escape};
-use crate::rules::Severity;
+use crate::alert::escape;
 
 /// Places of evidence that are named; the others are counted.
 const PLACES_SHOWN: usize = 3;
@@ -17,30 +16,10 @@ const VALUE_CHARS_MAX: usize = 200;
 /// Names that are looked at: no text has room for more.
 const NAMES_MAX: usize = 1000;
 
-/// `opened`, `updated` or `closed`.
-pub(crate) fn status(status: Status) -> &'static str {
-    match status {
-        Status::Opened => "opened",
-        Status::Updated => "updated",
-        Status::Closed => "closed",
-    }
-}
-
-/// `info` to `critical`.
-pub(crate) fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
 /// `HIGH opened: Credential stuffing from one address`.
 pub(crate) fn heading(alert: &AlertRecord) -> String {
-    let severity = severity(alert.severity).to_uppercase();
-    format!("{severity} {}: {}", status(alert.status), escape(&alert.title))
+    let severity = alert.severity.label().to_uppercase();
+    format!("{severity} {}: {}", alert.status.label(), escape(&alert.title))
 }
 
 /// What there is to know beside title and summary: label and text, each text at most `chars_max`

@@ -119,7 +119,7 @@ fn tls(config: &TlsConfig) -> Result<Tls> {
     let mut files = Vec::new();
     let mut add = |property, path: &Option<PathBuf>, check: fn(&Path) -> Result<File>, key| {
         if let Some(path) = path {
-            check(path).map_err(|error| named(error, key))?;
+            check(path).map_err(|error| error.at(secret::place(key, path)))?;
             files.push((property, path.clone()));
         }
         Ok::<_, Error>(())
@@ -142,7 +142,7 @@ fn sasl(mechanism: SaslMechanism, config: &SaslConfig) -> Result<Sasl> {
         return Ok(Sasl::Password { mechanism, user, password });
     }
     if let Some(path) = &config.token_file {
-        Secret::read(path).map_err(|error| named(error, "kafka.sasl.token_file"))?;
+        Secret::of_key("kafka.sasl.token_file", path)?;
         return Ok(Sasl::Token(Tokens::File(path.clone())));
     }
     let key = "kafka.sasl.client_secret_file";
@@ -155,7 +155,7 @@ fn sasl(mechanism: SaslMechanism, config: &SaslConfig) -> Result<Sasl> {
 }
 
 fn read(path: Option<&PathBuf>, key: &str) -> Result<Option<Secret>> {
-    path.map(|path| Secret::read(path).map_err(|error| named(error, key))).transpose()
+    path.map(|path| Secret::of_key(key, path)).transpose()
 }
 
 fn readable(path: &Path) -> Result<File> {
@@ -164,10 +164,4 @@ fn readable(path: &Path) -> Result<File> {
             .at(path.display().to_string())
             .detail(error.to_string())
     })
-}
-
-/// The error with the key that named the file.
-fn named(error: Error, key: &str) -> Error {
-    let place = error.place.clone().unwrap_or_default();
-    error.at(format!("{place} ({key})"))
 }

@@ -5,12 +5,12 @@ use prometheus::IntCounter;
 
 use super::{Consumer, ConsumerManifest};
 use crate::Result;
-use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes};
+use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes, Status};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
 use crate::rules::Engine;
 use crate::serve::Metrics;
-use crate::serve::metrics::{gauge, raise, severity_label};
+use crate::serve::metrics::{gauge, raise};
 use crate::store::{BlockReader, BlockWriter, Manifest};
 
 /// Runs the rules on each batch and delivers the alerts that come of it.
@@ -159,12 +159,15 @@ impl Consumer for Alerting {
         raise(&dropped, stats.dropped_entity_null);
         for (rule, stats) in self.engine.rules().iter().zip(&stats.rules) {
             let id = rule.id.as_str();
-            let severity = severity_label(rule.front.severity);
+            let severity = rule.front.severity.label();
             raise(&metrics.alerts.with_label_values(&[id, severity]), stats.opened);
-            let revisions =
-                [("opened", stats.opened), ("updated", stats.updated), ("closed", stats.closed)];
+            let revisions = [
+                (Status::Opened, stats.opened),
+                (Status::Updated, stats.updated),
+                (Status::Closed, stats.closed),
+            ];
             for (status, total) in revisions {
-                raise(&metrics.alert_revisions.with_label_values(&[id, status]), total);
+                raise(&metrics.alert_revisions.with_label_values(&[id, status.label()]), total);
             }
         }
     }

@@ -55,7 +55,8 @@ pub struct Engine {
     stats: Vec<RuleStats>,
     pub(super) refused_texts: u64,
     pub(super) fingerprints: OnceLock<Fingerprints>,
-    /// Earlier events were seen by an earlier process; only lanes that are rebuilt want them.
+    /// Earlier events were seen by an earlier process; only lanes that are rebuilt want them. The lowest
+    /// of all times when nothing was taken back.
     pub(super) known_until: TimeMicros,
     /// Rows of the last batch that came before those that rules have seen.
     n_reread: u32,

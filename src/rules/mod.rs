@@ -54,6 +54,19 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// `info` to `critical`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// One rule: a file of SQL with a front-matter comment.
 #[derive(Debug, Clone)]
 pub struct Rule {

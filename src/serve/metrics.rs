@@ -1,17 +1,15 @@
 //! Every metric, created at the start with 0, so that a series that stands still is seen to exist.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Metric, MetricFamily, MetricType, Quantile, Summary};
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
 
+use super::batch_duration::BatchDuration;
 use super::checkpoint::CheckpointMetrics;
+use crate::alert::Status;
 use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
@@ -110,9 +108,9 @@ impl Metrics {
             for counters in [&self.rule_evaluations, &self.rule_matches, &self.rule_errors] {
                 counters.with_label_values(&[id]);
             }
-            self.alerts.with_label_values(&[id, severity_label(rule.front.severity)]);
-            for status in ["opened", "updated", "closed"] {
-                self.alert_revisions.with_label_values(&[id, status]);
+            self.alerts.with_label_values(&[id, rule.front.severity.label()]);
+            for status in [Status::Opened, Status::Updated, Status::Closed] {
+                self.alert_revisions.with_label_values(&[id, status.label()]);
             }
         }
     }
@@ -166,18 +164,6 @@ pub fn raise(counter: &IntCounter, total: u64) {
 /// A size as a gauge takes it.
 pub fn gauge(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-/// The label of a severity.
-pub fn severity_label(severity: crate::rules::Severity) -> &'static str {
-    use crate::rules::Severity;
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
 }
 
 pub(super) type Outcome<T> = prometheus::Result<T>;
@@ -417,6 +403,11 @@ fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
             by_destination,
             "Attempts to deliver after the first one.",
         )?,
+        untracked: make.counters(
+            "delivery_untracked_total",
+            by_destination,
+            "Revisions told to an Alertmanager and not repeated because of its open_max.",
+        )?,
         disabled: make.gauges(
             "destination_disabled",
             by_destination,
@@ -486,98 +477,9 @@ fn start_at_zero(metrics: &Metrics) {
     }
 }
 
-const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
-const MICROS_PER_SECOND: f64 = 1e6;
-/// Longer batches count as this long.
-const DURATION_MAX_MICROS: u64 = 600_000_000;
-
-/// Durations of batches in microseconds, exported as a summary in seconds.
-#[derive(Debug, Clone)]
-struct BatchDuration {
-    state: std::sync::Arc<Mutex<(Histogram<u64>, f64)>>,
-    desc: Desc,
-}
-
-impl BatchDuration {
-    fn new() -> Outcome<Self> {
-        let message =
-            |error: hdrhistogram::CreationError| prometheus::Error::Msg(error.to_string());
-        let histogram = Histogram::new_with_max(DURATION_MAX_MICROS, 3).map_err(message)?;
-        let desc = Desc::new(
-            "nightlatch_batch_duration_seconds".to_owned(),
-            "Time from the release of a batch to its last alert.".to_owned(),
-            Vec::new(),
-            std::collections::HashMap::new(),
-        )?;
-        Ok(Self { state: std::sync::Arc::new(Mutex::new((histogram, 0.0))), desc })
-    }
-
-    fn observe(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.saturating_record(micros);
-        state.1 += duration.as_secs_f64();
-    }
-
-    fn summary(&self) -> Summary {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (histogram, sum) = &*state;
-        let mut summary = Summary::default();
-        summary.set_sample_count(histogram.len());
-        summary.set_sample_sum(*sum);
-        summary.set_quantile(QUANTILES.map(|quantile| at_quantile(histogram, quantile)).to_vec());
-        summary
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // below ten minutes in microseconds a float is exact
-fn at_quantile(histogram: &Histogram<u64>, quantile: f64) -> Quantile {
-    let mut point = Quantile::default();
-    point.set_quantile(quantile);
-    point.set_value(histogram.value_at_quantile(quantile) as f64 / MICROS_PER_SECOND);
-    point
-}
-
-impl Collector for BatchDuration {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut metric = Metric::default();
-        metric.set_summary(self.summary());
-        let mut family = MetricFamily::default();
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::SUMMARY);
-        family.set_metric(vec![metric]);
-        vec![family]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn batch_durations_become_a_summary_in_seconds() {
-        let metrics = Metrics::new().unwrap();
-        for millis in 1..=100 {
-            metrics.observe_batch(Duration::from_millis(millis), 7);
-        }
-        let text = metrics.text();
-        let value = |name: &str| -> f64 {
-            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-            line.rsplit(' ').next().unwrap().parse().unwrap()
-        };
-        assert!((value("nightlatch_batch_duration_seconds{quantile=\"0.5\"}") - 0.05).abs() < 1e-3);
-        assert!(
-            (value("nightlatch_batch_duration_seconds{quantile=\"0.99\"}") - 0.099).abs() < 1e-3
-        );
-        assert!((value("nightlatch_batch_duration_seconds_sum") - 5.05).abs() < 1e-9);
-        assert_eq!(value("nightlatch_batch_duration_seconds_count"), 100.0);
-        assert!(text.contains("# TYPE nightlatch_batch_duration_seconds summary"), "{text}");
-    }
 
     #[test]
     fn a_total_counted_elsewhere_only_rises() {

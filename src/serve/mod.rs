@@ -1,5 +1,6 @@
 //! What a running Nightlatch serves: metrics and health.
 
+mod batch_duration;
 pub mod checkpoint;
 pub mod http;
 pub mod metrics;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use crate::rules::{Engine, Pack, Rule};
 use crate::{Error, Result};
 
 use super::{Settings, SharedDispatcher, Work};
-use crate::cli::{plan, setup};
+use crate::cli::{is_about, plan, setup};
 use crate::serve::Metrics;
 
 /// What runs now, as far as a reload may change it.
@@ -129,7 +129,7 @@ fn only_what_may_change(new: Config, old: &Config) -> Config {
 /// Puts the running version of a rule in the place of a file that is refused.
 fn with_old_rules(mut pack: Pack, old: &[Rule]) -> (Pack, Vec<Error>) {
     let refused = std::mem::take(&mut pack.refused);
-    let kept = refused.iter().filter_map(|error| old.iter().find(|rule| is_about(error, rule)));
+    let kept = refused.iter().filter_map(|error| old.iter().find(|rule| is_about(error, &rule.id)));
     pack.rules.extend(kept.cloned().collect::<Vec<_>>());
     pack.rules.sort_by(|left, right| left.id.cmp(&right.id));
     pack.rules.dedup_by(|left, right| left.id == right.id);
@@ -143,7 +143,7 @@ fn with_old_plans(
     old: &[Rule],
     config: &Config,
 ) -> Result<(Engine, Vec<Error>), Vec<Error>> {
-    let of_old = |error: &Error| old.iter().find(|rule| is_about(error, rule)).cloned();
+    let of_old = |error: &Error| old.iter().find(|rule| is_about(error, &rule.id)).cloned();
     let kept: Vec<Rule> = refused.iter().filter_map(of_old).collect();
     if kept.is_empty() {
         return Ok((engine, refused));
@@ -152,12 +152,6 @@ fn with_old_plans(
     let pack = Pack { rules, refused: Vec::new() };
     let (engine, _) = plan(pack, config).map_err(|error| vec![error])?;
     Ok((engine, refused))
-}
-
-/// Whether an error stands in the file of this rule.
-fn is_about(error: &Error, rule: &Rule) -> bool {
-    let file = error.place.as_deref().unwrap_or_default().split(".sql").next();
-    file.is_some_and(|file| Path::new(file).file_name() == Some(rule.id.as_ref()))
 }
 
 fn versions(rules: &[Rule]) -> BTreeMap<&str, &str> {

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::cli::{Stop, setup};
 use crate::config::Config;
 use crate::delivery::outbox::{Outbox, OutboxLimits};
-use crate::delivery::{Dispatcher, DispatcherOptions, Silences};
+use crate::delivery::{Dispatcher, DispatcherOptions, Silences, Surroundings};
 use crate::serve::Metrics;
 use crate::source::kafka::{KafkaOptions, Lease, Start};
 
@@ -49,13 +49,14 @@ pub(super) fn dispatcher(
     outbox: &Outbox,
     lease: &Lease,
     metrics: &Arc<Metrics>,
+    around: Surroundings,
     silences: Silences,
 ) -> Result<Dispatcher> {
     let options = DispatcherOptions {
         active: lease.flag(),
         drain: config.outbox.drain,
         metrics: metrics.delivery.clone(),
-        around: setup::surroundings(config)?,
+        around,
     };
     Dispatcher::start(outbox.clone(), options, &config.destinations(), silences)
 }

@@ -128,12 +128,13 @@ impl Folder {
         let manifest = engine.checkpoint(&mut writer);
         let n_bytes = writer.n_bytes();
         writer.finish().expect("all is written");
-        for segment in manifest.segments() {
-            assert!(segment == self.n_segments || usable.contains(&segment), "segment {segment}");
+        let in_use = segments(&manifest);
+        for segment in &in_use {
+            assert!(*segment == self.n_segments || usable.contains(segment), "segment {segment}");
         }
         self.n_segments += 1;
         self.manifest = serde_json::to_string(&manifest).expect("a manifest is JSON");
-        for segment in (0..self.n_segments).filter(|n| !manifest.segments().contains(n)) {
+        for segment in (0..self.n_segments).filter(|n| !in_use.contains(n)) {
             // What nobody refers to is gone; the file may have gone before.
             fs::remove_file(self.segment(segment)).ok();
         }
@@ -152,6 +153,11 @@ impl Folder {
         let manifest: EngineManifest = serde_json::from_str(&self.manifest).expect("a manifest");
         engine.restore(&manifest, &BlockReader::new(self.path()), known_until)
     }
+}
+
+/// The segments that a manifest refers to.
+pub fn segments(manifest: &EngineManifest) -> HashSet<u64> {
+    manifest.blocks().map(|block| block.segment).collect()
 }
 
 /// One event a second: enough for blocks that are written once.

@@ -97,6 +97,36 @@ fn a_broker_that_is_not_there_is_waited_for_and_told() {
 }
 
 #[test]
+fn a_secret_file_that_cannot_be_used_is_told_before_a_broker_is_waited_for() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = folder();
+    live_config(folder.path(), "127.0.0.1:1", "127.0.0.1:0");
+    let sound = fs::read_to_string(folder.path().join("run.toml")).unwrap();
+    let open = write(folder.path(), "open", "https://example.org/hush");
+    fs::set_permissions(open, fs::Permissions::from_mode(0o644)).unwrap();
+    let odd = write(folder.path(), "odd", "hush");
+    fs::set_permissions(odd, fs::Permissions::from_mode(0o600)).unwrap();
+    for (file, expected) in [
+        ("gone", ["the secret file cannot be read", "No such file", "hint: "]),
+        ("open", ["open to others", "its mode is 0644", "hint: chmod 600 open"]),
+        ("odd", ["no http or https URL", "relative URL", "hint: write https://"]),
+    ] {
+        let soc =
+            format!("[[destination]]\nname = \"soc\"\ntype = \"slack\"\nurl_file = \"{file}\"\n");
+        write(folder.path(), "run.toml", format!("{sound}{soc}"));
+        let ran = run(folder.path(), &["run", "--config", "run.toml"]);
+        assert_eq!(ran.code, 64, "{}", ran.err);
+        let place = format!("error: {file} (destination.url_file): ");
+        for text in expected.iter().copied().chain([&*place, "the destination `soc`"]) {
+            assert!(ran.err.contains(text), "{file}: no {text:?} in {}", ran.err);
+        }
+        assert!(!ran.err.contains("waiting for a Kafka broker"), "{}", ran.err);
+        assert!(!ran.err.contains("hush"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_stop_while_waiting_for_a_broker_ends_in_good_order() {
     let folder = folder();
     live_config(folder.path(), "127.0.0.1:1", "127.0.0.1:0");

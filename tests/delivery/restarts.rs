@@ -117,6 +117,27 @@ fn a_reload_keeps_who_stays_starts_who_is_new_at_the_end_and_forgets_who_goes() 
 }
 
 #[test]
+fn what_an_alertmanager_has_no_room_for_is_counted_beyond_a_reload() {
+    let receiver = Receiver::start(|_, _| status(200));
+    let mut rig = Rig::new();
+    let manager = destinations(&format!(
+        "[[destination]]\nname = 'manager'\ntype = 'alertmanager'\nurl = 'http://{}'\n\
+         allow_private = true\nconcurrency = 1\nopen_max = 1\n",
+        receiver.address
+    ));
+    rig.start(&manager);
+    let untracked = rig.metrics.delivery.untracked.with_label_values(&["manager"]);
+    rig.append([(1, 1), (2, 1), (3, 1)]);
+    until("the deliveries", || rig.outcome("manager", "delivered") == 3);
+    until("what there is no room for", || untracked.get() == 2);
+    rig.dispatcher().replace(&manager, Silences::default()).unwrap();
+    rig.append([(1, 2), (4, 1)]);
+    until("the deliveries after it", || rig.outcome("manager", "delivered") == 5);
+    rig.stop();
+    assert_eq!(untracked.get(), 3, "the first one is repeated, the fourth is not");
+}
+
+#[test]
 fn a_reload_that_cannot_be_leaves_everything_as_it_was() {
     let receiver = Receiver::start(|_, _| status(200));
     let mut rig = Rig::new();

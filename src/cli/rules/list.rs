@@ -8,7 +8,6 @@ use serde_json::json;
 use super::unfilled;
 use crate::cli::{Exit, Outcome, RuleSource, plan, terminal};
 use crate::rules::{Pack, Rule};
-use crate::serve::metrics::severity_label;
 
 const EXAMPLES: &str = "Examples:
   nightlatch rules list
@@ -46,7 +45,7 @@ fn json_line(rule: &Rule, unfilled: Option<&Vec<&'static str>>) -> String {
     let front = &rule.front;
     let mut line = json!({
         "rule": rule.id, "rule_version": rule.version, "title": front.title,
-        "severity": severity_label(front.severity), "entity": front.entity,
+        "severity": front.severity.label(), "entity": front.entity,
         "quiet_seconds": quiet(rule).as_secs_f64(), "attack": front.attack,
     });
     if let (Some(columns), Some(object)) = (unfilled, line.as_object_mut()) {
@@ -65,7 +64,7 @@ fn table(rules: &[Rule]) -> String {
         let front = &rule.front;
         [
             rule.id.clone(),
-            severity_label(front.severity).to_owned(),
+            front.severity.label().to_owned(),
             front.entity.clone(),
             front.attack.join(" "),
             front.title.clone(),

@@ -35,6 +35,8 @@ pub(super) struct HttpWorker {
     backoff: Backoff,
     window: Window,
     in_flight: JoinSet<Attempt>,
+    /// What the destination does not follow, as far as it is counted.
+    untracked: u64,
     /// Failures since the last success.
     failures: u32,
     paused_until: Option<Instant>,
@@ -53,6 +55,7 @@ impl HttpWorker {
             backoff: Backoff { first: config.retry_first, max: config.retry_max },
             window: Window::default(),
             in_flight: JoinSet::new(),
+            untracked: 0,
             failures: 0,
             paused_until: None,
             disabled: false,
@@ -69,6 +72,7 @@ impl HttpWorker {
             if !matches!(now, Ending::Handover(_)) {
                 self.start();
             }
+            self.count_untracked();
             let destination = &self.target.destination;
             self.intake.save(false, || destination.memory());
             let deadline = match now {
@@ -91,8 +95,19 @@ impl HttpWorker {
                 () = sleep_until(deadline.map_or(wake, |deadline| deadline.min(wake))) => {}
             }
         }
+        self.count_untracked();
         let destination = &self.target.destination;
         self.intake.save(true, || destination.memory());
+    }
+
+    /// The counter goes on after a reload, the destination counts anew.
+    fn count_untracked(&mut self) {
+        let total = self.target.destination.untracked();
+        if total > self.untracked {
+            let counter = self.intake.metrics.untracked.with_label_values(&[&*self.intake.name]);
+            counter.inc_by(total - self.untracked);
+            self.untracked = total;
+        }
     }
 
     /// Takes what there is room for; a standby lets go of what the active instance has delivered, and

@@ -78,6 +78,14 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// Looks at the files that destinations name, and connects to nobody.
+    ///
+    /// # Errors
+    /// When a file that a destination names cannot be used.
+    pub fn check(destinations: &[DestinationConfig], around: &Surroundings) -> Result<()> {
+        build(destinations, around).map(drop)
+    }
+
     /// Starts to deliver what the outbox holds.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ impl Dispatcher {
             workers: Vec::new(),
             runtime: Some(runtime),
         };
-        let built = dispatcher.build(destinations)?;
+        let built = build(destinations, &dispatcher.options.around)?;
         dispatcher.begin(built, silences)?;
         let (outbox, options) = (dispatcher.outbox.clone(), dispatcher.options.clone());
         dispatcher.spawn(keep_synced(outbox.clone(), options.active.clone()));
@@ -124,7 +132,7 @@ impl Dispatcher {
         destinations: &[DestinationConfig],
         silences: Silences,
     ) -> Result<()> {
-        let built = self.build(destinations)?;
+        let built = build(destinations, &self.options.around)?;
         self.end(Ending::Handover);
         self.begin(built, silences)
     }
@@ -142,16 +150,6 @@ impl Dispatcher {
     /// Whether standard output is a destination that nobody reads any more.
     pub fn reader_gone(&self) -> bool {
         self.reader_gone.load(Ordering::Relaxed)
-    }
-
-    fn build(&self, destinations: &[DestinationConfig]) -> Result<Vec<Built>> {
-        let built = destinations.iter().map(|config| {
-            let halt = Arc::new(AtomicBool::new(false));
-            let target = Target::build(config, &self.options.around, &halt)
-                .map_err(|error| in_destination(error, &config.common.name))?;
-            Ok(Built { config: config.clone(), target, halt })
-        });
-        built.collect()
     }
 
     fn begin(&mut self, built: Vec<Built>, silences: Silences) -> Result<()> {
@@ -225,6 +223,17 @@ struct Built {
     config: DestinationConfig,
     target: Target,
     halt: Arc<AtomicBool>,
+}
+
+/// Reads the files that the destinations name; connects to nobody.
+fn build(destinations: &[DestinationConfig], around: &Surroundings) -> Result<Vec<Built>> {
+    let built = destinations.iter().map(|config| {
+        let halt = Arc::new(AtomicBool::new(false));
+        let target = Target::build(config, around, &halt)
+            .map_err(|error| in_destination(error, &config.common.name))?;
+        Ok(Built { config: config.clone(), target, halt })
+    });
+    built.collect()
 }
 
 /// Says which destination an error is about.

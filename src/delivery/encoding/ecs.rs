@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::{instant, is_address, revision_id, severity_number, technique, without_nulls};
 use crate::delivery::record::AlertRecord;
-use crate::delivery::wording::{severity, status};
 
 const VERSION: &str = "9.4.0";
 /// Techniques that are about logging in: their alerts belong to that category too.
@@ -35,8 +34,8 @@ pub(super) fn alert(alert: &AlertRecord) -> Value {
         "source": only(&ips, alert.ips_total).map(|ip| json!({"ip": ip})),
         "related": {"user": alert.accounts, "ip": ips},
         "labels": {
-            "severity": severity(alert.severity),
-            "status": status(alert.status),
+            "severity": alert.severity.label(),
+            "status": alert.status.label(),
             "entity_type": alert.entity_type,
             "entity": alert.entity,
         },
@@ -54,7 +53,7 @@ fn event(alert: &AlertRecord) -> Value {
         "category": categories(alert),
         "type": ["info"],
         "outcome": outcome(alert),
-        "action": status(alert.status),
+        "action": alert.status.label(),
         "id": revision_id(alert),
         "severity": severity_number(alert.severity),
         "reason": alert.summary,
@@ -110,7 +109,7 @@ fn own(alert: &AlertRecord) -> Value {
     let others: Vec<&String> = alert.ips.iter().filter(|ip| !is_address(ip)).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "alert": {"id": alert.id, "revision": alert.revision, "status": status(alert.status)},
+        "alert": {"id": alert.id, "revision": alert.revision, "status": alert.status.label()},
         "entity": {"type": alert.entity_type, "name": alert.entity},
         "accounts_total": alert.accounts_total,
         "ips_total": alert.ips_total,

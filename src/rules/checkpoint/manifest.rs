@@ -1,7 +1,5 @@
 //! What a checkpoint says of the engine: small, as text, referring to blocks.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::event::TimeMicros;
@@ -44,11 +42,6 @@ impl EngineManifest {
         let lanes = lanes.iter().flat_map(of_lane);
         let witnesses = history.parts.iter().map(|part| part.block);
         lanes.chain(texts.iter().flat_map(of_texts)).chain(witnesses)
-    }
-
-    /// The segments that must stay for it.
-    pub fn segments(&self) -> BTreeSet<u64> {
-        self.blocks().map(|block| block.segment).collect()
     }
 }
 

@@ -77,16 +77,10 @@ impl Engine {
         lanes.map(|lane| self.program.reach_micros(lane)).max()
     }
 
-    /// Whether lanes wait for events before [`Engine::known_until`]. A checkpoint taken meanwhile
-    /// holds the other lanes only.
+    /// Whether lanes wait for events before the `known_until` of [`Engine::restore`]. A checkpoint taken
+    /// meanwhile holds the other lanes only, and must go with that time, not with that of the events
+    /// read again.
     pub fn is_rebuilding(&self) -> bool {
         self.lanes.iter().any(|running| running.is_rebuilding)
-    }
-
-    /// Event time before which the lanes that were kept have seen every event; the lowest of all when
-    /// nothing was taken back. A checkpoint taken while [`Engine::is_rebuilding`] must go with this
-    /// time, not with that of the events read again.
-    pub fn known_until(&self) -> TimeMicros {
-        self.known_until
     }
 }
