@@ -7,6 +7,7 @@
 
 mod assertions;
 mod crowdsec;
+mod documented;
 mod engine;
 mod leaky;
 mod lines;

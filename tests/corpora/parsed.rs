@@ -1,6 +1,6 @@
 //! Parsed events of CrowdSec as events of ours, by what their fields mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -48,11 +48,23 @@ pub(crate) fn read(folder: &Path, log: &str) -> HubTest {
     let alerts = assertions::alerts(&optional("scenario.assert"));
     let parsed = assertions::parsed(&optional("parser.assert"));
     let mut events: Vec<Event> = parsed.into_iter().map(Event::from).collect();
+    tell_again(&mut events);
     if events.is_empty() && !alerts.is_empty() {
         events = listed(&alerts);
         lines::complete(&mut events, &alerts, &text(log));
     }
     HubTest { events, alerts }
+}
+
+/// Assertions made by hand may tell the type of the first line alone: it is that of all where there is one.
+fn tell_again(events: &mut [Event]) {
+    let types = events.iter().filter_map(|event| event.fields.get("log_type"));
+    let types: BTreeSet<String> = types.cloned().collect();
+    if let [only] = Vec::from_iter(types).as_slice() {
+        for event in events.iter_mut().filter(|event| !event.fields.contains_key("sub_type")) {
+            event.fields.entry("log_type".to_owned()).or_insert_with(|| only.clone());
+        }
+    }
 }
 
 impl From<assertions::Parsed> for Event {
@@ -106,7 +118,7 @@ pub(crate) fn native(event: &Event) -> Value {
     set("resource", text(get("http_path")));
     set("user_agent", text(get("http_user_agent")));
     set("country", text(get("IsoCode")));
-    let position = get("IsoCode").map(|country| position(&country));
+    let position = get("IsoCode").and_then(|country| position(&country));
     set("latitude", position.map(|(latitude, _)| json!(latitude)));
     set("longitude", position.map(|(_, longitude)| json!(longitude)));
     set("details", Some(json!(event.fields)));
@@ -114,10 +126,9 @@ pub(crate) fn native(event: &Event) -> Value {
 }
 
 /// The middle of a country: parsed events have its code, and not the position that the scenario sees.
-fn position(country: &str) -> (f64, f64) {
+fn position(country: &str) -> Option<(f64, f64)> {
     let table = include_str!("rules/countries.csv");
-    let row = table.lines().find_map(|line| line.strip_prefix(country)?.strip_prefix(';'));
-    let row = row.unwrap_or_else(|| panic!("countries.csv has no {country}"));
-    let (latitude, longitude) = row.split_once(';').unwrap();
-    (latitude.parse().unwrap(), longitude.parse().unwrap())
+    let row = table.lines().find_map(|line| line.strip_prefix(country)?.strip_prefix(';'))?;
+    let (latitude, longitude) = row.split_once(';')?;
+    Some((latitude.parse().ok()?, longitude.parse().ok()?))
 }

@@ -36,10 +36,12 @@ pub(crate) struct Bucket {
     pub(crate) capacity: usize,
     /// How long one takes to leak.
     pub(crate) leak_micros: u64,
+    /// How many events the rule looks at.
+    pub(crate) events: usize,
 }
 
-/// Events that a rule about a bucket looks at. `lag` could go back twice as far; planning takes its time.
-pub(crate) const EVENTS: usize = 32;
+/// Events that a rule about a bucket can look at: `lag` goes back over 64 rows.
+const EVENTS: usize = 65;
 /// Frames in which values are counted.
 pub(crate) const FRAMES: u64 = 16;
 const MICROS: f64 = 1_000_000.0;
@@ -47,8 +49,8 @@ const MICROS: f64 = 1_000_000.0;
 impl Bucket {
     /// In less than so many leaks the rule sees an overflow.
     pub(crate) fn leaks_max(self) -> u64 {
-        assert!(self.capacity < EVENTS, "{self:?} needs more events");
-        (EVENTS - self.capacity) as u64
+        assert!(self.capacity < self.events, "{self:?} needs more events");
+        (self.events - self.capacity) as u64
     }
 
     /// `n` events within less than `n - capacity` leaks, for each `n` that `lag` reaches.
@@ -98,6 +100,7 @@ fn scenario(line: &'static str) -> Scenario {
     let bucket = || Bucket {
         capacity: number(capacity) as usize,
         leak_micros: (number(leak) * MICROS).round() as u64,
+        events: EVENTS,
     };
     let kind = match kind {
         "leaky" => Kind::Leaky(bucket()),
@@ -172,6 +175,10 @@ impl Scenario {
                 whole(life_seconds * 3.0),
             ),
         };
+        let events = match self.kind {
+            Kind::Leaky(bucket) => bucket.events.to_string(),
+            _ => String::new(),
+        };
         let filled = [
             ("$name", self.name),
             ("$overflow", &overflow),
@@ -179,7 +186,7 @@ impl Scenario {
             ("$leak", &leak),
             ("$horizon", &horizon),
             ("$frames", &FRAMES.to_string()),
-            ("$events", &EVENTS.to_string()),
+            ("$events", &events),
             ("$group", self.group),
             ("$distinct", self.distinct),
             ("$filter", self.filter),
