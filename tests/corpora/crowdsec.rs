@@ -19,6 +19,7 @@ struct Entry {
     log: String,
     files: Vec<String>,
     n_alerts: Option<u64>,
+    sources: Vec<String>,
 }
 
 fn entry(value: &Value) -> Entry {
@@ -29,6 +30,13 @@ fn entry(value: &Value) -> Entry {
         log: text("log_file"),
         files: files.map(file_name).filter(|file| !file.is_empty()).collect(),
         n_alerts: value["expected_overflows"].as_u64(),
+        sources: value["expected_sources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .map(address)
+            .collect(),
     }
 }
 
@@ -77,6 +85,12 @@ fn differences(folder: &Path, entry: &Entry, all: &[Scenario]) -> (HubTest, Vec<
         differ(format!("{} alerts are read, {:?} announced", test.alerts.len(), entry.n_alerts));
     }
     let (expected, flagged) = (expected(&test), flagged(&own, &test));
+    if test.events.is_empty() {
+        differ("no event is read".to_owned());
+    }
+    for source in entry.sources.iter().filter(|own| expected.iter().all(|(_, s)| s != *own)) {
+        differ(format!("no alert about {source} is read"));
+    }
     for (scenario, source) in expected.difference(&flagged) {
         differ(format!("{scenario} does not flag {source}"));
     }
