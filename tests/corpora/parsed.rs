@@ -45,6 +45,9 @@ pub(crate) fn read(folder: &Path, log: &str) -> HubTest {
     };
     // Tests of parsers alone have no alerts, and tests of scenarios alone no parsed lines.
     let optional = |name| if folder.join(name).exists() { text(name) } else { String::new() };
+    let is_there = |name: &&str| folder.join(name).exists();
+    let n_files = ["scenario.assert", "parser.assert"].iter().filter(|name| is_there(name)).count();
+    assert!(n_files > 0, "{} has no assertions", folder.display());
     let alerts = assertions::alerts(&optional("scenario.assert"));
     let parsed = assertions::parsed(&optional("parser.assert"));
     let mut events: Vec<Event> = parsed.into_iter().map(Event::from).collect();
