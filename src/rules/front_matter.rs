@@ -7,7 +7,7 @@ use super::{FrontMatter, Severity};
 use crate::event::TimeMicros;
 use crate::{Error, Result, suggest};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "title",
     "severity",
     "entity",
@@ -18,6 +18,7 @@ const KEYS: [&str; 12] = [
     "why",
     "false_positives",
     "blind_spots",
+    "validation",
     "runbook",
     "references",
 ];
@@ -36,6 +37,7 @@ struct Raw {
     why: Option<String>,
     false_positives: Option<String>,
     blind_spots: Option<String>,
+    validation: Option<String>,
     runbook: Option<String>,
     #[serde(default)]
     references: Vec<String>,
@@ -69,6 +71,7 @@ pub(super) fn parse(path: &str, file: &str) -> Result<FrontMatter> {
         why: raw.why,
         false_positives: raw.false_positives,
         blind_spots: raw.blind_spots,
+        validation: raw.validation,
         runbook: raw.runbook,
         references: raw.references,
     })

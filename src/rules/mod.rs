@@ -105,6 +105,8 @@ pub struct FrontMatter {
     pub false_positives: Option<String>,
     /// What it cannot see.
     pub blind_spots: Option<String>,
+    /// How to make it fire.
+    pub validation: Option<String>,
     /// What to do.
     pub runbook: Option<String>,
     /// Further reading.

@@ -68,6 +68,7 @@ pub(super) fn rule(id: &str, entity: &str, quiet_micros: TimeMicros) -> Rule {
             why: None,
             false_positives: None,
             blind_spots: None,
+            validation: None,
             runbook: None,
             references: Vec::new(),
         },
