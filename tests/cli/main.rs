@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod stopping;
+mod tuning;
 
 use std::fs;
 use std::io::{Read, Write};

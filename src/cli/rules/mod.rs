@@ -4,6 +4,8 @@ mod cases;
 mod check;
 mod expect;
 mod explain;
+mod junit;
+mod kept;
 mod list;
 mod memory;
 mod output;
