@@ -15,6 +15,7 @@ mod service;
 pub mod simulate;
 pub mod source;
 pub mod store;
+mod tuning;
 pub mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

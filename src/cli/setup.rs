@@ -134,7 +134,8 @@ pub(super) fn files(
 
 /// Which events of log files are wanted.
 pub(super) fn reading(args: &InputArgs) -> Reading {
-    Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
+    let options = &args.options;
+    Reading { since: options.since, until: options.until, now: options.now, idle_release: None }
 }
 
 /// The files that records set aside are appended to.

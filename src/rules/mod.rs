@@ -113,6 +113,14 @@ impl Pack {
     pub fn load(directory: Option<&std::path::Path>) -> Result<Self> {
         pack::load(directory)
     }
+
+    /// Reads a folder of rules, or one rule file.
+    ///
+    /// # Errors
+    /// As [`Pack::load`]; also when the file cannot be read.
+    pub fn open(path: &std::path::Path) -> Result<Self> {
+        pack::open(path)
+    }
 }
 
 /// A reference table: a CSV file with a header row, a plain table in the SQL.

@@ -1,7 +1,8 @@
-//! `nightlatch rules`: check, list, explain, test, run.
+//! `nightlatch rules`: check, list, explain, test, run, diff.
 
 mod cases;
 mod check;
+mod diff;
 mod expect;
 mod explain;
 mod junit;
@@ -9,6 +10,7 @@ mod kept;
 mod list;
 mod memory;
 mod output;
+mod pass;
 mod run;
 mod test;
 
@@ -28,6 +30,8 @@ pub(super) enum RulesCommand {
     Test(test::TestArgs),
     /// Print a rule's own rows from logs, by the live core or by plain DataFusion
     Run(run::RunArgs),
+    /// Say which alerts of a log an edit of rules adds, takes away and changes
+    Diff(diff::DiffArgs),
 }
 
 pub(super) fn rules(command: &RulesCommand) -> Outcome {
@@ -37,5 +41,13 @@ pub(super) fn rules(command: &RulesCommand) -> Outcome {
         RulesCommand::Explain(args) => explain::explain(args),
         RulesCommand::Test(args) => test::test(args),
         RulesCommand::Run(args) => run::run(args),
+        RulesCommand::Diff(args) => diff::diff(args),
     }
+}
+
+/// A line of JSON with nothing in it that a terminal obeys.
+fn json_line(value: &serde_json::Value) -> String {
+    let mut text = Vec::new();
+    let _ = crate::alert::write_json(value, &mut text); // a Vec takes every write
+    String::from_utf8_lossy(&text).into_owned() + "\n"
 }
