@@ -180,6 +180,6 @@ pub struct RuleStats {
 
 /// Waits for a future that needs no reactor: DataFusion's planner is asynchronous for catalogues that
 /// do I/O, which ours do not.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     futures::executor::block_on(future)
 }

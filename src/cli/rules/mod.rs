@@ -1,10 +1,10 @@
-//! `nightlatch rules`: check, list, explain, test, run, diff.
 
 mod cases;
 mod check;
 mod diff;
 mod expect;
 mod explain;
+mod fired;
 mod junit;
 mod kept;
 mod list;
@@ -13,6 +13,7 @@ mod output;
 mod pass;
 mod run;
 mod test;
+mod why;
 
 use clap::Subcommand;
 
@@ -24,7 +25,7 @@ pub(super) enum RulesCommand {
     Check(check::CheckArgs),
     /// List the rules
     List(list::ListArgs),
-    /// Say what rules keep in memory, what they share, and what they cost
+    /// Say what rules keep in memory, share and cost; or why one alert fired
     Explain(explain::ExplainArgs),
     /// Run the tests beside the rules
     Test(test::TestArgs),
@@ -32,6 +33,7 @@ pub(super) enum RulesCommand {
     Run(run::RunArgs),
     /// Say which alerts of a log an edit of rules adds, takes away and changes
     Diff(diff::DiffArgs),
+    /// Print how many alerts a day a rule makes against its thresholds
 }
 
 pub(super) fn rules(command: &RulesCommand) -> Outcome {
