@@ -1,3 +1,4 @@
+//! `nightlatch rules`: check, list, explain, test, run, diff, sweep.
 
 mod cases;
 mod check;
@@ -12,6 +13,7 @@ mod memory;
 mod output;
 mod pass;
 mod run;
+mod sweep;
 mod test;
 mod why;
 
@@ -34,6 +36,7 @@ pub(super) enum RulesCommand {
     /// Say which alerts of a log an edit of rules adds, takes away and changes
     Diff(diff::DiffArgs),
     /// Print how many alerts a day a rule makes against its thresholds
+    Sweep(sweep::SweepArgs),
 }
 
 pub(super) fn rules(command: &RulesCommand) -> Outcome {
@@ -44,6 +47,7 @@ pub(super) fn rules(command: &RulesCommand) -> Outcome {
         RulesCommand::Test(args) => test::test(args),
         RulesCommand::Run(args) => run::run(args),
         RulesCommand::Diff(args) => diff::diff(args),
+        RulesCommand::Sweep(args) => sweep::sweep(args),
     }
 }
 
