@@ -238,12 +238,17 @@ impl Change {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::alert::{Status, Values};
     use crate::rules::Severity;
 
-    fn alert(entity: &str, started_at: TimeMicros, updated_at: TimeMicros, matches: u64) -> Alert {
+    pub(crate) fn alert(
+        entity: &str,
+        started_at: TimeMicros,
+        updated_at: TimeMicros,
+        matches: u64,
+    ) -> Alert {
         let columns =
             arrow::array::RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
         Alert {

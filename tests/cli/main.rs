@@ -147,6 +147,8 @@ fn help_and_version_are_data() {
         &["rules", "explain"],
         &["rules", "test"],
         &["rules", "run"],
+        &["rules", "diff"],
+        &["rules", "sweep"],
         &["simulate"],
         &["config", "check"],
         &["config", "show"],

@@ -183,6 +183,7 @@ fn push_field(text: &mut String, field: &Field) {
 fn brief(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
+        Value::String(value) if value.is_empty() => "\"\"".to_owned(),
         Value::String(value) => shorten(&escape(value), VALUE_CHARS_MAX).into_owned(),
         Value::Array(items) if items.len() != 1 => format!("{} entries", items.len()),
         Value::Array(_) => "1 entry".to_owned(),
@@ -199,4 +200,25 @@ fn summary(tallies: &BTreeMap<String, Tally>) -> String {
         [rule.clone(), known(tally.old), known(tally.new), same, changed, added, gone]
     });
     terminal::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuning::changes::tests::alert;
+
+    #[test]
+    fn the_table_shows_what_differs_and_forges_nothing() {
+        let quiet = Quiet::from([("r".to_owned(), 10)]);
+        let found = |alerts: Vec<Alert>| Found { alerts, quiet: quiet.clone() };
+        let mut longer = alert("b", 0, 9, 4);
+        longer.summary = "a\u{1b}[31m".to_owned();
+        longer.accounts = vec!["x".into(), "y".into()];
+        let old = found(vec![alert("a", 0, 5, 1), alert("b", 0, 5, 3), alert("s", 0, 0, 1)]);
+        let new = found(vec![longer, alert("\u{202e}c", 1_000_000, 0, 2), alert("s", 0, 0, 1)]);
+        let changes = changes(old, new);
+        let mut tallies = Tally::by_rule(&quiet, &quiet, &changes);
+        tallies.insert("gone".to_owned(), Tally { old: Some(0), ..Tally::default() });
+        insta::assert_snapshot!(table(&changes, &tallies));
+    }
 }

@@ -91,7 +91,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Outcome {
             .hint(format!("try at most {TRIALS_MAX}, or one threshold after the other"))
             .into());
     }
-    // Those that cannot run (`n > 5 AND n < 3` has no rows) are told in the table.
+    // Those that cannot run (`n = 5 AND n = 3` never has a row) are told in the table.
     let n_rules = rules.len();
     let (engine, _) = Engine::new(rules, &references(&config), state_limits(&config))?;
     let mut limits = setup::alerts(&config);
@@ -273,5 +273,39 @@ fn align_right(rows: &mut [[String; 7]]) {
     for column in 1..6 {
         let width = rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
         rows.iter_mut().for_each(|row| row[column] = format!("{:>width$}", row[column]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Pack, parse_rule};
+
+    #[test]
+    fn the_table_marks_the_present_value_and_draws_bars() {
+        let pack = Pack::load(None).unwrap();
+        let rule = pack.rules.into_iter().find(|rule| rule.id == "credential_stuffing").unwrap();
+        // Line and text of the thresholds are not the pack's here, which may change.
+        let sql = rule.sql.split("*/").next().unwrap().to_owned()
+            + "*/ SELECT time, ip FROM events WHERE latitude >= 15 AND longitude > 2.5";
+        let rule = parse_rule("r.sql", "r.sql", &sql).unwrap();
+        let filter = Filter::of(&rule).unwrap();
+        let (trials, _) =
+            trials(&rule, &filter, &[(0, vec![5.0, 15.0, 25.0, 99.0]), (1, vec![2.0])]);
+        let mut tally = Tally::default();
+        for (rule, alerts) in [("r 1=5", 400), ("r", 7), ("r 1=25", 0), ("r 2=2.0", 3)] {
+            tally.alerts.insert(rule.to_owned(), alerts);
+            tally.matches.insert(rule.to_owned(), alerts * 3);
+        }
+        let again = trials.clone();
+        let results = tally.results(trials, 2.0);
+        let swept = Swept { rule: &rule, filter: &filter, events: 1000, days: 2.0, results };
+        let table = swept.table();
+        let lines: Vec<&str> =
+            table.lines().filter(|line| !line.starts_with("Threshold")).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+        // A log of one moment has no alerts a day.
+        let results = tally.results(again, 0.0);
+        assert_eq!(results[&0][0].1.map(|found| found.alerts_a_day), Some(None));
     }
 }
