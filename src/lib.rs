@@ -18,6 +18,7 @@ mod service;
 pub mod simulate;
 pub mod source;
 pub mod store;
+mod tuning;
 pub mod window;
 
 pub use error::{Error, ErrorKind, Result, suggest};

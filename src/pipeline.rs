@@ -43,7 +43,7 @@ use crate::source::{InputId, RawBatch, Source};
 use crate::store::BlockWriter;
 use crate::{Error, Result};
 
-pub use alerting::{Alerting, RestoredState};
+pub use alerting::{Alerting, RestoredState, SeeMatches};
 pub use annotator::Annotator;
 use checkpoint::Checkpoints;
 pub use checkpoint::{AlertLog, ConsumerManifest, Restored, Store};

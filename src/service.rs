@@ -182,7 +182,7 @@ impl Service {
 
     fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, work: Work) -> Result<()> {
         let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
-        let alerts = setup::alerts(&self.config, &annotator);
+        let alerts = setup::alerts_with(&self.config, &annotator);
         let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;

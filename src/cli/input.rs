@@ -10,12 +10,29 @@ use super::Failure;
 use crate::config::{Config, InputFormat};
 use crate::event::TimeMicros;
 
-/// Options of commands that read log files.
+/// Log files, and how they are read.
 #[derive(Debug, Clone, Args)]
 pub(super) struct InputArgs {
     /// Log files, plain, gzip or zstd; `-` is standard input
     #[arg(required = true, value_name = "LOG")]
     pub(super) logs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) options: LogOptions,
+}
+
+/// The same for commands whose arguments are rules.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OnArgs {
+    /// Log files, plain, gzip or zstd; `-` is standard input
+    #[arg(long = "on", value_name = "LOG", num_args = 1..)]
+    pub(super) logs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) options: LogOptions,
+}
+
+/// How log files are read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LogOptions {
     /// Shape of the records [default: `input.format` of the configuration, else native]
     #[arg(long, value_enum)]
     pub(super) format: Option<InputFormat>,
@@ -34,6 +51,19 @@ pub(super) struct InputArgs {
     /// Take this as the time of reading, which no event may be far ahead of [default: the clock]
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub(super) now: Option<TimeMicros>,
+}
+
+impl OnArgs {
+    /// The log files as other commands have them.
+    ///
+    /// # Errors
+    /// When none is named.
+    pub(super) fn input(&self) -> Result<InputArgs, crate::Error> {
+        if self.logs.is_empty() {
+            return Err(crate::Error::usage("no log is named").hint("add `--on LOG`"));
+        }
+        Ok(InputArgs { logs: self.logs.clone(), options: self.options.clone() })
+    }
 }
 
 fn parse_zone(name: &str) -> Result<Tz, String> {
@@ -57,12 +87,13 @@ impl InputArgs {
     /// Puts the options into the configuration, which they override.
     pub(super) fn apply(&self, config: &mut Config) -> Result<(), Failure> {
         let input = &mut config.input;
-        input.format = self.format.unwrap_or(input.format);
-        input.sshd.year = self.year.or(input.sshd.year);
-        if let Some(zone) = self.time_zone {
+        let options = &self.options;
+        input.format = options.format.unwrap_or(input.format);
+        input.sshd.year = options.year.or(input.sshd.year);
+        if let Some(zone) = options.time_zone {
             zone.name().clone_into(&mut input.sshd.time_zone);
         }
-        if let (Some(since), Some(until)) = (self.since, self.until)
+        if let (Some(since), Some(until)) = (options.since, options.until)
             && since >= until
         {
             let error = crate::Error::usage("--since is not before --until: nothing is between");

@@ -60,7 +60,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let destinations = destinations(args, &line)?;
     let annotator = setup::annotator(&config)?;
     let mut alerting =
-        Alerting::new(engine, setup::alerts(&config, &annotator), destinations, &metrics)?;
+        Alerting::new(engine, setup::alerts_with(&config, &annotator), destinations, &metrics)?;
     let mut aside = setup::aside(&config)?;
     if !args.quiet {
         aside.tell = Some(Box::new(first_rejections()));

@@ -75,8 +75,13 @@ pub(crate) fn annotator(config: &Config) -> Result<Annotator> {
     Annotator::new(enricher(config)?, &config.learn)
 }
 
+/// How large alerts may grow, how often they speak, and which data they rest on.
+pub(crate) fn alerts_with(config: &Config, annotator: &Annotator) -> AlertConfig {
+    AlertConfig { enrichment: Arc::new(annotator.versions()), ..alerts(config) }
+}
+
 /// How large alerts may grow, and how often they speak.
-pub(crate) fn alerts(config: &Config, annotator: &Annotator) -> AlertConfig {
+pub(crate) fn alerts(config: &Config) -> AlertConfig {
     let alerts = &config.alerts;
     AlertConfig {
         update_every_micros: micros(alerts.update_every),
@@ -84,7 +89,6 @@ pub(crate) fn alerts(config: &Config, annotator: &Annotator) -> AlertConfig {
         accounts_max: alerts.accounts_max,
         ips_max: alerts.ips_max,
         open_max: alerts.open_max,
-        enrichment: Arc::new(annotator.versions()),
         ..AlertConfig::default()
     }
 }
@@ -155,7 +159,8 @@ pub(super) fn files(
 
 /// Which events of log files are wanted.
 pub(super) fn reading(args: &InputArgs) -> Reading {
-    Reading { since: args.since, until: args.until, now: args.now, idle_release: None }
+    let options = &args.options;
+    Reading { since: options.since, until: options.until, now: options.now, idle_release: None }
 }
 
 /// The files that records set aside are appended to.

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes, Status};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
-use crate::rules::Engine;
+use crate::rules::{Engine, Matches};
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise};
 use crate::store::{BlockReader, BlockWriter, Manifest};
@@ -22,7 +22,12 @@ pub struct Alerting {
     suppress_before: Option<TimeMicros>,
     /// Revisions that were suppressed.
     suppressed: IntCounter,
+    /// Sees the matches of each batch before alerts are made of them.
+    see_matches: Option<SeeMatches>,
 }
+
+/// Sees the rows that rules let through.
+pub type SeeMatches = Box<dyn FnMut(&[Matches])>;
 
 /// What a manifest gave back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +52,13 @@ impl Alerting {
         metrics.know_rules(engine.rules());
         let episodes = Episodes::new(engine.rules(), config)?;
         let suppressed = metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
-        Ok(Self { engine, episodes, destinations, suppress_before: None, suppressed })
+        let (suppress_before, see_matches) = (None, None);
+        Ok(Self { engine, episodes, destinations, suppress_before, suppressed, see_matches })
+    }
+
+    /// Shows the matches of each batch, before alerts are made of them.
+    pub fn show_matches(&mut self, see: SeeMatches) {
+        self.see_matches = Some(see);
     }
 
     /// Revisions that were due before this event time are not delivered: they were.
@@ -90,6 +101,12 @@ impl Alerting {
         rules.map(|(rule, stats)| (rule.id.clone(), stats.opened)).collect()
     }
 
+    /// The rules, and the rows that each has let through.
+    pub fn matches_by_rule(&self) -> Vec<(String, u64)> {
+        let rules = self.engine.rules().iter().zip(self.engine.rule_stats());
+        rules.map(|(rule, stats)| (rule.id.clone(), stats.matches)).collect()
+    }
+
     fn deliver(&mut self, mut alerts: Vec<Alert>) -> Result<()> {
         self.suppress(&mut alerts);
         if alerts.is_empty() {
@@ -109,6 +126,9 @@ impl Alerting {
 impl Consumer for Alerting {
     fn take(&mut self, batch: &RecordBatch, origins: &Origins) -> Result<()> {
         let matches = self.engine.process(batch);
+        if let Some(see) = &mut self.see_matches {
+            see(&matches);
+        }
         let engine = &self.engine;
         let mut frame = |rule, row, max| engine.witnesses(rule, row, max);
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);

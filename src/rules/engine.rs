@@ -400,6 +400,12 @@ impl Engine {
         stats
     }
 
+    /// Whether two rules let the same rows through, by the same parts of the program.
+    #[cfg(test)]
+    pub(crate) fn select_alike(&self, one: usize, other: usize) -> bool {
+        self.plans[one].selection == self.plans[other].selection
+    }
+
     /// Counters of all rules, in the order of [`Engine::rules`].
     pub fn rule_stats(&self) -> &[RuleStats] {
         &self.stats

@@ -130,6 +130,14 @@ impl Pack {
     pub fn load(directory: Option<&std::path::Path>) -> Result<Self> {
         pack::load(directory)
     }
+
+    /// Reads a folder of rules, or one rule file.
+    ///
+    /// # Errors
+    /// As [`Pack::load`]; also when the file cannot be read.
+    pub fn open(path: &std::path::Path) -> Result<Self> {
+        pack::open(path)
+    }
 }
 
 /// A reference table: a CSV file with a header row, a plain table in the SQL.
@@ -189,6 +197,6 @@ pub struct RuleStats {
 
 /// Waits for a future that needs no reactor: DataFusion's planner is asynchronous for catalogues that
 /// do I/O, which ours do not.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     futures::executor::block_on(future)
 }

@@ -29,6 +29,23 @@ pub(super) fn load(directory: Option<&Path>) -> Result<Pack> {
     Ok(pack)
 }
 
+pub(super) fn open(path: &Path) -> Result<Pack> {
+    if path.is_dir() {
+        return load(Some(path));
+    }
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::usage("the rule cannot be read")
+            .at(&shown)
+            .detail(format!("{error}."))
+            .hint("Name a rule file, or a folder that holds .sql files.")
+    })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut pack = Pack::default();
+    pack.add_bytes(&shown, &name, &bytes);
+    Ok(pack)
+}
+
 fn load_directory(directory: &Path, pack: &mut Pack) -> Result<()> {
     let refused = |error: &std::io::Error| {
         Error::usage("the rules cannot be read")

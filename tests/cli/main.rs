@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod stopping;
+mod tuning;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -178,6 +179,8 @@ fn help_and_version_are_data() {
         &["rules", "explain"],
         &["rules", "test"],
         &["rules", "run"],
+        &["rules", "diff"],
+        &["rules", "sweep"],
         &["simulate"],
         &["evaluate"],
         &["config", "check"],

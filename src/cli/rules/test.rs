@@ -1,21 +1,24 @@
 //! `nightlatch rules test`.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use quick_junit::NonSuccessKind;
 use serde_json::Value;
 
 use super::cases::{self, Case, Cases, KINDS};
+use super::junit::Junit;
+use super::kept::Kept;
 use super::{expect, memory::Lines};
-use crate::alert::Alert;
 use crate::cli::{
     Exit, Failure, Outcome, RuleSource, references, setup, state_limits, terminal, unknown_rule,
 };
 use crate::config::Config;
 use crate::delivery::Destination;
-use crate::event::{Origins, TimeMicros};
+use crate::event::Origins;
 use crate::pipeline::{Alerting, Aside, Pipeline, Reading, place_text};
 use crate::rules::{Engine, Pack, Rule};
 use crate::serve::Metrics;
@@ -25,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   nightlatch rules test                              the pack inside the binary
   nightlatch rules test --rules queries              a folder and its tests/
   nightlatch rules test credential_stuffing          one rule
+  nightlatch rules test --junit rules.xml            a report for Jenkins, GitLab or GitHub
 
 A case is tests/<rule>/<case>.jsonl (events) with <case>.expected.jsonl: one JSON object for each
 alert, whose fields must fit the alert's last revision (scalars equal, every listed element of an
@@ -38,14 +42,18 @@ pub(in crate::cli) struct TestArgs {
     names: Vec<String>,
     #[command(flatten)]
     rules: RuleSource,
+    /// Write the outcome to this file as well, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
-/// How many cases there were of each outcome.
-#[derive(Debug, Default)]
+/// How many cases there were of each outcome, and where they are told.
+#[derive(Default)]
 struct Tally {
     passed: usize,
     failed: usize,
     lacking: usize,
+    junit: Option<Junit>,
 }
 
 pub(super) fn test(args: &TestArgs) -> Outcome {
@@ -57,8 +65,11 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
     if let Some(name) = args.names.iter().find(|name| pack.rules.iter().all(|r| r.id != **name)) {
         return Err(unknown_rule(&pack, name).into());
     }
-    let tally = run_all(&args.names, &pack, &cases, &config)?;
+    let junit = args.junit.as_deref().map(Junit::create).transpose()?;
+    let mut tally = Tally { junit, ..Tally::default() };
+    run_all(&args.names, &pack, &cases, &config, &mut tally)?;
     terminal::print(&format!("{} passed, {} failed\n", tally.passed, tally.failed))?;
+    tally.junit.take().map_or(Ok(()), Junit::finish)?;
     let good = tally.failed == 0 && tally.lacking == 0;
     Ok(if good { Exit::Good } else { Exit::No })
 }
@@ -68,12 +79,11 @@ fn run_all(
     pack: &Pack,
     cases: &Cases,
     config: &Config,
-) -> Result<Tally, Failure> {
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+) -> Result<(), Failure> {
     if names.is_empty() {
-        tally.failed += pack.refused.len();
         for error in &pack.refused {
-            terminal::print(&format!("FAILED {error}\n"))?;
+            tally.refused(error)?;
         }
         let strays = cases.keys().filter(|name| pack.rules.iter().all(|rule| rule.id != **name));
         for stray in strays {
@@ -83,35 +93,74 @@ fn run_all(
         }
     }
     for rule in pack.rules.iter().filter(|rule| names.is_empty() || names.contains(&rule.id)) {
+        tally.rule(rule);
         let own = cases.get(&rule.id).map(Vec::as_slice).unwrap_or_default();
         for case in own {
-            run_one(rule, case, config, &mut tally)?;
+            run_one(rule, case, config, tally)?;
         }
-        lacking(rule, own, &mut tally)?;
+        tally.lacking(rule, own)?;
     }
-    Ok(tally)
+    Ok(())
 }
 
 fn run_one(rule: &Rule, case: &Case, config: &Config, tally: &mut Tally) -> Result<()> {
-    let differences = judge(rule, case, config).unwrap_or_else(|error| vec![error.to_string()]);
-    let name = format!("{}/{}", rule.id, case.name);
-    if differences.is_empty() {
-        tally.passed += 1;
-        return terminal::print(&format!("ok     {name}\n"));
-    }
-    tally.failed += 1;
-    let lines: String = differences.iter().map(|line| format!("       {line}\n")).collect();
-    terminal::print(&format!("FAILED {name}\n{lines}"))
+    let started = Instant::now();
+    let judged = judge(rule, case, config);
+    // Alerts that differ are a failure; a case that cannot be run is an error.
+    let kind = if judged.is_ok() { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+    let differences = judged.unwrap_or_else(|error| vec![error.to_string()]);
+    tally.case(rule, case, (started.elapsed(), kind, &differences))
 }
 
-/// A rule that is tested from one side only is not tested.
-fn lacking(rule: &Rule, cases: &[Case], tally: &mut Tally) -> Result<()> {
-    for kind in KINDS.iter().filter(|kind| !cases.iter().any(|case| case.name.starts_with(**kind)))
-    {
-        tally.lacking += 1;
-        terminal::print(&format!("LACKS  {}/{kind}*: no such case\n", rule.id))?;
+impl Tally {
+    fn rule(&mut self, rule: &Rule) {
+        if let Some(junit) = &mut self.junit {
+            junit.rule(&rule.id);
+        }
     }
-    Ok(())
+
+    fn case(
+        &mut self,
+        rule: &Rule,
+        case: &Case,
+        (took, kind, differences): (Duration, NonSuccessKind, &[String]),
+    ) -> Result<()> {
+        if let Some(junit) = &mut self.junit {
+            junit.case(&case.name, &case.path, took, kind, differences);
+        }
+        let name = format!("{}/{}", rule.id, case.name);
+        if differences.is_empty() {
+            self.passed += 1;
+            return terminal::print(&format!("ok     {name}\n"));
+        }
+        self.failed += 1;
+        let lines: String = differences.iter().map(|line| format!("       {line}\n")).collect();
+        terminal::print(&format!("FAILED {name}\n{lines}"))
+    }
+
+    /// A file that is no rule.
+    fn refused(&mut self, error: &Error) -> Result<()> {
+        self.failed += 1;
+        if let Some(junit) = &mut self.junit {
+            junit.rule("refused");
+            let place = error.place.as_deref().unwrap_or("rule");
+            junit.lacking(place, NonSuccessKind::Error, &error.to_string());
+        }
+        terminal::print(&format!("FAILED {error}\n"))
+    }
+
+    /// A rule that is tested from one side only is not tested.
+    fn lacking(&mut self, rule: &Rule, cases: &[Case]) -> Result<()> {
+        let has = |kind: &str| cases.iter().any(|case| case.name.starts_with(kind));
+        for kind in KINDS.iter().filter(|kind| !has(kind)) {
+            self.lacking += 1;
+            if let Some(junit) = &mut self.junit {
+                junit.lacking(&format!("{kind}*"), NonSuccessKind::Failure, "no such case");
+            }
+            terminal::print(&format!("LACKS  {}/{kind}*: no such case\n", rule.id))?;
+        }
+        Ok(())
+    }
 }
 
 /// What differs between the alerts of a case and what it expects.
@@ -148,7 +197,7 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
     let kept_there: Vec<Box<dyn Destination>> = vec![Box::new(kept.clone())];
     let annotator = setup::annotator(config)?;
     let mut alerting =
-        Alerting::new(engine, setup::alerts(config, &annotator), kept_there, &metrics)?;
+        Alerting::new(engine, setup::alerts_with(config, &annotator), kept_there, &metrics)?;
     let rejected = Arc::new(Mutex::new(Vec::new()));
     let mut origins = Origins::default();
     let pipeline = Pipeline {
@@ -166,7 +215,7 @@ fn alerts_of(rule: &Rule, case: &Case, config: &Config) -> Result<(Vec<Value>, V
     };
     pipeline.run(&mut alerting, &mut |_, _| {})?;
     let rejected = std::mem::take(&mut *rejected.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((kept.take(), rejected))
+    Ok((kept.json(), rejected))
 }
 
 fn telling(rejected: Arc<Mutex<Vec<String>>>) -> Aside {
@@ -180,34 +229,5 @@ fn telling(rejected: Arc<Mutex<Vec<String>>>) -> Aside {
             }
         })),
         ..Aside::default()
-    }
-}
-
-/// Alerts by start and id.
-type ByStart = BTreeMap<(TimeMicros, Arc<str>), Alert>;
-
-/// Keeps the last revision of each alert, in the order in which they opened.
-#[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<ByStart>>);
-
-impl Kept {
-    fn take(&self) -> Vec<Value> {
-        let alerts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let json = alerts.values().map(|alert| serde_json::from_slice(&alert.to_json()));
-        json.map(|value| value.unwrap_or(Value::Null)).collect()
-    }
-}
-
-impl Destination for Kept {
-    fn deliver(&mut self, alerts: &[Alert]) -> Result<()> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for alert in alerts {
-            kept.insert((alert.started_at, alert.id.clone()), alert.clone());
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
     }
 }
