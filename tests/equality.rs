@@ -109,6 +109,40 @@ fn every_rule_of_the_pack_equals_the_oracle() {
 }
 
 #[test]
+fn windows_may_be_named_in_qualify() {
+    let text = |list: &str, condition: &str| {
+        format!(
+            "/*\ntitle = \"t\"\nseverity = \"low\"\nentity = \"account\"\nquiet = \"1 minute\"\nsummary = \"s\"\n*/
+            SELECT time, account{list} FROM events
+            WINDOW w AS (PARTITION BY account ORDER BY time RANGE BETWEEN INTERVAL '9' SECOND PRECEDING AND CURRENT ROW),
+                \"Same\" AS w
+            QUALIFY {condition}"
+        )
+    };
+    let by_name = text("", "count(*) OVER w >= 3 AND count(DISTINCT ip) OVER \"Same\" >= 2");
+    let by_column =
+        text(", count(*) OVER w AS n, count(DISTINCT ip) OVER w AS ips", "n >= 3 AND ips >= 2");
+    let (by_name, by_column) = (rule(&by_name), rule(&by_column));
+    let accounts_and_times = |rule: &Rule, batches: &[RecordBatch]| {
+        let lines = live(std::slice::from_ref(rule), batches).remove(0);
+        let short = |line: &String| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
+        lines.iter().map(short).collect::<Vec<_>>()
+    };
+    let n_rows = std::cell::Cell::new(0);
+    runner(cases() / 20)
+        .run(&events::events(60), |events| {
+            let batches = events::batches(&events, 7);
+            check(std::slice::from_ref(&by_name.sql), &events, &batches)?;
+            let rows = accounts_and_times(&by_name, &batches);
+            prop_assert_eq!(&rows, &accounts_and_times(&by_column, &batches));
+            n_rows.set(n_rows.get() + rows.len());
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(n_rows.get() > 0);
+}
+
+#[test]
 fn an_empty_table_gives_no_rows() {
     let batch = events::batch(&[], 0);
     assert_eq!(batch.schema(), schema::event_batch());

@@ -29,7 +29,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use super::context::{self, EVENTS};
 use super::diagnosis::Refusal;
 use super::positional::Positional;
-use super::{Reference, Rule, deviation};
+use super::{Reference, Rule, deviation, qualify};
 use crate::Result;
 use crate::event::schema;
 
@@ -51,7 +51,7 @@ pub async fn run_batch(
     deviation::register(&session);
     let run = async {
         let state = session.state();
-        let plan = state.create_logical_plan(&rule.sql).await?;
+        let plan = qualify::logical_plan(&state, &rule.sql).await?;
         let plan = declare_semantics(plan, rule.front.horizon_micros)?;
         let plan = carry_order(state.optimize(&plan)?)?;
         let plan = state.query_planner().create_physical_plan(&plan, &state).await?;

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionConfig;
 
 use super::diagnosis::{Refusal, refuse};
-use super::{Reference, Rule, distance, plan, positional, statement};
+use super::{Reference, Rule, distance, plan, positional, qualify, statement};
 use crate::event::schema;
 use crate::{Error, Result};
 
@@ -64,7 +64,7 @@ pub(super) fn optimised_plan(
 ) -> Result<LogicalPlan, Refusal> {
     statement::check(&rule.sql)?;
     let state = context.state();
-    let plan = super::block_on(state.create_logical_plan(&rule.sql)).map_err(|error| {
+    let plan = super::block_on(qualify::logical_plan(&state, &rule.sql)).map_err(|error| {
         let windows = statement::named_windows(&rule.sql);
         Refusal::from(error).suggest_from(&table_names(context), &windows)
     })?;

@@ -20,6 +20,7 @@ mod pack;
 mod plan;
 mod positional;
 mod program;
+mod qualify;
 mod rule_plan;
 mod statement;
 mod window_plan;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::unfilled;
+use super::{manual, unfilled};
 use crate::cli::{Exit, Outcome, RuleSource, plan, terminal};
 use crate::rules::{Pack, Rule};
 
 const EXAMPLES: &str = "Examples:
   nightlatch rules list
-  nightlatch rules list --json | jq -r .rule";
+  nightlatch rules list --json | jq -r .rule
+  nightlatch rules list --markdown > rules.md";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -21,11 +22,18 @@ pub(in crate::cli) struct ListArgs {
     /// One JSON object a line [default: a table on a terminal, JSON Lines elsewhere]
     #[arg(long)]
     json: bool,
+    /// A page of Markdown: goal, blind spots, false positives, response of each rule
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
     let (config, pack) = args.rules.load()?;
     pack.refused.iter().for_each(terminal::complain);
+    if args.markdown {
+        terminal::print(&manual::markdown(&pack.rules))?;
+        return Ok(Exit::Good);
+    }
     // Whether a rule can run is what `rules check` says: a list has those that cannot, too.
     let planned = plan(Pack { rules: pack.rules.clone(), refused: Vec::new() }, &config);
     let unfilled = planned.map(|(engine, _)| unfilled::by_rule(&engine, &config));

@@ -9,6 +9,7 @@ mod fired;
 mod junit;
 mod kept;
 mod list;
+mod manual;
 mod memory;
 mod output;
 mod pass;
