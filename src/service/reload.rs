@@ -163,19 +163,20 @@ fn versions(rules: &[Rule]) -> BTreeMap<&str, &str> {
 /// # Errors
 /// When a file cannot be read.
 pub(super) fn fingerprints(config: &Config) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let hash = |path: &PathBuf| {
+    let hash = |(what, path): (&str, &PathBuf)| {
         let digest = File::open(path).and_then(|mut file| {
             let mut digest = Sha256::new();
             std::io::copy(&mut file, &mut digest)?;
             Ok(digest.finalize().to_vec())
         });
         let digest = digest.map_err(|error| {
-            Error::unavailable("a file of the configuration cannot be read")
+            Error::unavailable(format!("a {what} cannot be read"))
                 .at(path.display().to_string())
                 .detail(error.to_string())
         })?;
         Ok((path.clone(), digest))
     };
-    let tables = config.reference.iter().map(|table| &table.file);
-    tables.chain(config.enrich.files()).map(hash).collect()
+    let tables = config.reference.iter().map(|table| ("reference table", &table.file));
+    let data = config.enrich.files().map(|path| ("data file", path));
+    tables.chain(data).map(hash).collect()
 }

@@ -262,6 +262,36 @@ fn a_reference_table_that_changes() {
 }
 
 #[test]
+fn a_data_file_that_changes() {
+    const HIDDEN: &str = "/*\ntitle = \"Hidden\"\nseverity = \"low\"\nentity = \"ip\"\n\
+        quiet = \"10 seconds\"\nsummary = \"{ip}\"\n*/\n\
+        SELECT time, ip, account FROM events WHERE network = 'vpn'";
+    let (stage, all) = (Stage::new(), events(EVENTS));
+    let receiver = Receiver::start();
+    let mut config = stage.config("one", &receiver);
+    stage.rule("hidden", HIDDEN);
+    let list = stage.path().join("vpn.txt");
+    std::fs::write(&list, "203.0.113.255\n").unwrap();
+    let mut network = toml::Table::new();
+    network.insert("class".to_owned(), "vpn".into());
+    network.insert("file".to_owned(), list.display().to_string().into());
+    config.set("enrich/network", vec![network]);
+    let mut run = config.start();
+    let since = first_half(&stage, &mut run, &receiver, &all);
+    std::fs::write(&list, "no network\n").unwrap();
+    reload(&mut run, FAILED);
+    assert!(run.log().contains("vpn.txt"), "{}", run.log());
+    std::fs::write(&list, "0.0.0.0/0\n::/0\n").unwrap();
+    reload(&mut run, DONE);
+    stage.send(&all[all.len() / 2..]);
+    run.until("alerts of the new file", |_| !of_rule(&got(&[&receiver]), "hidden").is_empty());
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+    let hidden = of_rule(&got(&[&receiver]), "hidden");
+    assert!(hidden.values().all(|alert| seconds(alert, "started_at") >= since), "{hidden:?}");
+    assert!(hidden.values().all(|alert| alert["enrichment"]["network"].is_string()));
+}
+
+#[test]
 fn silences_and_destinations_that_change() {
     let (stage, all) = (Stage::new(), events(EVENTS));
     let expected = expected(&all, &stage.rules());
