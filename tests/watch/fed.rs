@@ -3,6 +3,7 @@
 //! on series that are there.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::alertmanager::Alertmanager;
 use crate::broker;
+use crate::hook::{Mood, Receiver};
 use crate::program::wait_for;
 use crate::prometheus::Prometheus;
 use crate::rules::{dashboard_queries, path, read};
@@ -18,7 +20,7 @@ use crate::run::Run;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LINES_AT_ONCE: usize = 200;
 
-fn configuration(folder: &Path, topic: &str, alertmanager: &str) -> PathBuf {
+fn configuration(folder: &Path, topic: &str, alertmanager: &str, hook: &Receiver) -> PathBuf {
     let path = folder.join("nightlatch.toml");
     let silences = folder.join("silences.toml");
     std::fs::write(
@@ -28,6 +30,9 @@ fn configuration(folder: &Path, topic: &str, alertmanager: &str) -> PathBuf {
          rule = \"password_spraying\"\n",
     )
     .unwrap();
+    let secret = folder.join("hook.secret");
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let text = format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n[state]\nfolder = \"{0}/state\"\n\
          checkpoint_every = \"500 milliseconds\"\n\
@@ -36,11 +41,16 @@ fn configuration(folder: &Path, topic: &str, alertmanager: &str) -> PathBuf {
          [alerts]\nstdout = false\nfile = \"{0}/alerts.jsonl\"\nsilences = \"{3}\"\n\
          [dead_letter]\nfile = \"{0}/dead.jsonl\"\n[late]\nfile = \"{0}/late.jsonl\"\n\
          [[destination]]\nname = \"alertmanager\"\ntype = \"alertmanager\"\n\
-         url = \"{alertmanager}\"\nallow_private = true\nresend_every = \"5 seconds\"\n",
+         url = \"{alertmanager}\"\nallow_private = true\nresend_every = \"5 seconds\"\n\
+         [[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{4}/\"\n\
+         allow_private = true\nsecret_files = [\"{5}\"]\n\
+         retry_first = \"100 milliseconds\"\nretry_max = \"500 milliseconds\"\n",
         folder.display(),
         broker::address(),
         broker::unique("group"),
         silences.display(),
+        hook.address,
+        secret.display(),
     );
     std::fs::write(&path, text).unwrap();
     path
@@ -75,7 +85,10 @@ fn while_it_is_fed_every_query_has_data_and_alerts_reach_an_alertmanager() {
     let topic = broker::unique("events");
     broker::create_topic(&topic, 1);
     let alertmanager = Alertmanager::start();
-    let config = configuration(folder.path(), &topic, alertmanager.url());
+    // What a receiver does not take waits in the outbox, whose age is then seen.
+    let hook = Receiver::start();
+    hook.set_mood(Mood::Down);
+    let config = configuration(folder.path(), &topic, alertmanager.url(), &hook);
     let mut run = Run::start(&config);
     run.until("readiness", |run| run.get("/-/ready").is_some_and(|(status, _)| status == 200));
     let target = run.address().unwrap();
@@ -106,6 +119,7 @@ fn while_it_is_fed_every_query_has_data_and_alerts_reach_an_alertmanager() {
         let is_wrong = rule["state"] == "firing";
         assert!(!is_wrong || rule["name"] == "NightlatchDeadLetters", "{rule:#}");
     }
+    hook.set_mood(Mood::Well);
     stop.store(true, Ordering::Relaxed);
     feeder.join().unwrap();
     run.until("all of the example", |run| run.metric("nightlatch_kafka_lag_messages") == Some(0.0));

@@ -8,6 +8,9 @@ mod alertmanager;
 #[path = "../support/broker.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod broker;
+#[path = "../support/receiver.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod hook;
 #[path = "../support/http.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod http;
