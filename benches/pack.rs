@@ -121,11 +121,12 @@ fn run(log: &Path, engines: &mut Engines) -> f64 {
 fn main() {
     let events = std::env::var("NIGHTLATCH_BENCH_EVENTS");
     let events: u64 = events.map_or(1_000_000, |text| text.parse().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("city.jsonl.zst");
+    let temporary = tempfile::tempdir().unwrap();
+    let log = temporary.path().join("city.jsonl.zst");
     write_log(&log, events);
     println!("{events} events of the city, seed {SEED}");
-    let rules = Pack::load(None).unwrap().rules;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+    let rules = Pack::load(Some(&folder)).unwrap().rules;
     for n in [0, 1, 10, 20, rules.len()] {
         let mut engines = Engines::new(vec![rules.iter().take(n).cloned().collect()]);
         let rate = run(&log, &mut engines);
