@@ -4,7 +4,7 @@ severity = "high"
 entity   = "account"
 quiet    = "6 hours"
 attack   = ["T1110.001", "T1621"]
-summary  = "{wrong_codes_day} wrong codes for {account} within a day ({wrong_codes_hour} within the last hour) from {addresses} addresses; newest answer: {outcome}"
+summary  = "{wrong_codes_week} wrong codes for {account} within a week ({wrong_codes_hour} within the last hour) from {addresses} addresses; newest answer: {outcome}"
 why      = """
 Who asks for codes has the password already. People mistype a code once or twice; six digits can be found by trying, fast or at a few an hour.
 A right code after many wrong ones belongs to the alert: then the account fell.
@@ -14,7 +14,7 @@ false_positives = """
 An owner whose clock is wrong, or who takes the code of another service: it goes on until somebody helps.
 """
 blind_spots = """
-Less than 6 wrong codes an hour and 10 a day. Codes that are tried on many accounts, one each. Services that end the session after three
+Less than 6 wrong codes an hour, 10 a day and 20 a week. Codes that are tried on many accounts, one each. Services that end the session after three
 wrong codes and log no more than that.
 """
 runbook = """
@@ -50,7 +50,8 @@ SELECT
     user_agent,
     count(*) FILTER (WHERE refused AND NOT push) OVER last_hour AS wrong_codes_hour,
     count(*) FILTER (WHERE refused AND NOT push) OVER last_day AS wrong_codes_day,
-    count(DISTINCT ip) FILTER (WHERE refused AND NOT push) OVER last_day AS addresses
+    count(*) FILTER (WHERE refused AND NOT push) OVER last_week AS wrong_codes_week,
+    count(DISTINCT ip) FILTER (WHERE refused AND NOT push) OVER last_week AS addresses
 FROM answers
 WINDOW
     last_hour AS (
@@ -62,7 +63,12 @@ WINDOW
         PARTITION BY account
         ORDER BY time
         RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
+    ),
+    last_week AS (
+        PARTITION BY account
+        ORDER BY time
+        RANGE BETWEEN INTERVAL '7' DAY PRECEDING AND CURRENT ROW
     )
 QUALIFY action = 'mfa_verify'
     AND NOT push
-    AND (wrong_codes_hour >= 6 OR wrong_codes_day >= 10)
+    AND (wrong_codes_hour >= 6 OR wrong_codes_day >= 10 OR (refused AND wrong_codes_week >= 20))
