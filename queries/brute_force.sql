@@ -14,8 +14,9 @@ false_positives = """
 An owner with a new device in a new place who does not give up; a program with a wrong password on a new server.
 """
 blind_spots = """
-Fewer than 20 failures an hour and 50 a day (see slow_guessing). Guessing from the victim's own network or carrier exit (see guessing_from_known_place). A device id or address that was let in
-a day ago counts as known, also an intruder's. Guesses spread over many addresses are left to distributed_guessing.
+Fewer than 20 failures an hour and 50 a day (see slow_guessing). Guessing from the victim's own network or carrier exit (see
+guessing_from_known_place). A device id or address that was let in before counts as known, also an intruder's. Guesses spread over many
+addresses are left to distributed_guessing.
 """
 runbook = """
 1. List `login` events of this `account` from 24 hours before `started_at`: are `ip`, `device` and `user_agent` of the failures unlike those of the successes?
