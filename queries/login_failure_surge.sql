@@ -4,7 +4,7 @@ severity = "medium"
 entity   = "action"
 quiet    = "3 hours"
 attack   = ["T1110.003", "T1110.004"]
-summary  = "{failed_accounts} accounts refused {addresses} addresses that are new to them within an hour; {succeeded_accounts} let in a new one; share of failures {failure_ratio}, usually {failure_ratio_usual}"
+summary  = "{failed_accounts} accounts refused {addresses} addresses that are new to them within an hour; {succeeded_accounts} let in a new one"
 why      = """
 A list is tried with another address, agent and fingerprint each time: no key stands out, only the sum. An outage or a bad release fails for people
 on their own devices and networks; these do not count, nor do failures of the service itself. Of honest people in new places about as many get in as fail.

@@ -4,7 +4,7 @@ severity = "high"
 entity   = "asn"
 quiet    = "12 hours"
 attack   = ["T1110.003", "T1110.004"]
-summary  = "{failed_accounts} accounts refused {addresses} addresses of AS{asn} ({as_org}) within a day; {succeeded_accounts} let it in; {settled_accounts} accounts are at home there"
+summary  = "{failed_accounts} accounts refused {addresses} addresses of AS{asn} ({as_org}) within a day; {succeeded_accounts} let it in"
 why      = """
 An attacker rents addresses of one hoster and takes the next before one stands out. Accounts that never used the network fail there, and hardly
 anybody gets in. A network in which customers live is left out: more accounts are at home there than fail.

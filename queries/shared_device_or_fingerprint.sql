@@ -4,7 +4,7 @@ severity = "high"
 entity   = "account"
 quiet    = "24 hours"
 attack   = ["T1110.003", "T1110.004", "T1078"]
-summary  = "{account} let in {ip} with a client that {failed_accounts} other accounts refused within a day (fingerprint {fingerprint}; {device_accounts} accounts on the same device)"
+summary  = "{account} let in {ip} with a client that {failed_accounts} other accounts refused within a day ({fingerprint}, device {device})"
 why      = """
 The one success among the failures of a list is a household with a stranger in it. The address may be clean: the program that came through
 it (TLS fingerprint or user agent) or the device id has failed on many accounts that never knew it. This names the account that fell.
