@@ -8,13 +8,15 @@ summary  = "{failures_hour} failed logins to {account} within an hour ({failures
 why      = """
 One account is guessed again and again from one address or a few. Only failures count that come neither from a device nor from a
 network that let the account in before: owners who forgot their password, and apps that repeat an old one all night, do so from home.
+To make it fire: fail 20 times within an hour on one account from an address that never logged in to it.
 """
 false_positives = """
 An owner with a new device in a new place who does not give up; a program with a wrong password on a new server.
 """
 blind_spots = """
-Fewer than 20 failures an hour and 50 a day. Guessing from the victim's own network or carrier exit. A device id or address that was let in
-a day ago counts as known, also an intruder's. Guesses spread over many addresses are left to distributed_guessing.
+Fewer than 20 failures an hour and 50 a day (see slow_guessing). Guessing from the victim's own network or carrier exit (see
+guessing_from_known_place). A device id or address that was let in before counts as known, also an intruder's. Guesses spread over many
+addresses are left to distributed_guessing.
 """
 runbook = """
 1. List `login` events of this `account` from 24 hours before `started_at`: are `ip`, `device` and `user_agent` of the failures unlike those of the successes?
@@ -32,7 +34,9 @@ WITH logins AS (
         CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         reason,
-        user_agent
+        user_agent,
+        device_known_days,
+        ip_known_days
     FROM events
     WHERE action IN ('login', 'session_refresh')
         AND account <> ''
@@ -69,6 +73,9 @@ strange AS (
         AND outcome = 'failure'
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND coalesce(device_known_days, 0) = 0
+        AND coalesce(ip_known_days, 0) = 0
+        AND coalesce(reason, '') NOT IN ('service_unavailable', 'server_error', 'timeout')
 )
 SELECT
     time,

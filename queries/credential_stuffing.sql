@@ -8,14 +8,16 @@ summary  = "{failures} failed logins to {failed_accounts} accounts from {ip} wit
 why      = """
 Lists of leaked names and passwords are tried one after the other, fast, from one address. People type a wrong password for
 one account or two; nobody owns ten. More than 55,000 customers of one camera maker lost their accounts this way.
+To make it fire: fail 15 logins to 10 accounts within 10 minutes from one address that is new to them.
 """
 false_positives = """
-An office, a campus or a mobile carrier behind one address while logins fail for everybody (an outage, a bad app release).
-In normal hours such an address lets in more accounts than it refuses, and the rule stays silent.
+A school or an office where many people log in for the first time and all fail. Failures from a device or network that the account
+has known for a day, and failures of the service itself, do not count: outages, app releases and integrations stay silent.
 """
 blind_spots = """
 A botnet in which no address makes 15 attempts in 10 minutes. Attempts on fewer than 5 accounts (see brute_force). Attempts that are
-logged without an address. An attacker who owns half as many valid accounts as he tries, and logs in to them all.
+logged without an address. An attacker who owns half as many valid accounts as he tries, and logs in to them all. In the first
+days of a stream no device or network is known yet, and an outage or integration may fire.
 """
 runbook = """
 1. List `action = 'login'` with this `ip` from one hour before `started_at`: does `user_agent`, `tls_fingerprint` or the pace look like one program?
@@ -23,23 +25,39 @@ runbook = """
 3. Block or challenge the `ip`, then list other addresses with the same `tls_fingerprint` in the same hour.
 """
 */
+WITH logins AS (
+    SELECT
+        time,
+        ip,
+        account,
+        outcome,
+        reason,
+        user_agent,
+        coalesce(device_known_days, 0) < 1
+            AND coalesce(ip_known_days, 0) < 1
+            AND coalesce(prefix_known_days, 0) < 1 AS unfamiliar,
+        outcome = 'failure' AND coalesce(reason, '') NOT IN ('service_unavailable', 'server_error', 'timeout') AS refused
+    FROM events
+    WHERE action = 'login'
+        AND ip <> ''
+)
 SELECT
     time,
     ip,
     account,
+    outcome,
     reason,
     user_agent,
-    count(*) FILTER (WHERE outcome = 'failure') OVER recent AS failures,
-    count(DISTINCT account) FILTER (WHERE outcome = 'failure') OVER recent AS failed_accounts,
+    count(*) FILTER (WHERE refused AND unfamiliar) OVER recent AS failures,
+    count(DISTINCT account) FILTER (WHERE refused AND unfamiliar) OVER recent AS failed_accounts,
     count(DISTINCT account) FILTER (WHERE outcome = 'success') OVER recent AS succeeded_accounts
-FROM events
-WHERE action = 'login'
-    AND ip <> ''
+FROM logins
 WINDOW recent AS (
     PARTITION BY ip
     ORDER BY time
     RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW
 )
-QUALIFY outcome = 'failure'
+QUALIFY unfamiliar
+    AND (refused OR outcome = 'success')
     AND ((failures >= 15 AND failed_accounts >= 10) OR (failures >= 30 AND failed_accounts >= 5))
     AND failed_accounts > 2 * succeeded_accounts

@@ -8,6 +8,7 @@ summary  = "{failures_hour} failed logins to {account} within an hour ({failures
 why      = """
 One account is guessed from many addresses, a few tries from each, so that no address and no lock-out counter stands out. Only failures
 count that come neither from a device nor from a network that let the account in before.
+To make it fire: fail 10 times within an hour on one account from 5 addresses and 5 devices that never logged in to it.
 """
 false_positives = """
 An owner whose new phone leaves its carrier by a new address each time: it is one device, and five are needed. Without device
@@ -32,7 +33,9 @@ WITH logins AS (
         CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
         device,
         reason,
-        user_agent
+        user_agent,
+        device_known_days,
+        ip_known_days
     FROM events
     WHERE action IN ('login', 'session_refresh')
         AND account <> ''
@@ -69,6 +72,9 @@ strange AS (
         AND outcome = 'failure'
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND coalesce(device_known_days, 0) = 0
+        AND coalesce(ip_known_days, 0) = 0
+        AND coalesce(reason, '') NOT IN ('service_unavailable', 'server_error', 'timeout')
 )
 SELECT
     time,
