@@ -4,17 +4,18 @@ severity = "critical"
 entity   = "actor"
 quiet    = "24 hours"
 attack   = ["T1078", "T1552"]
-summary  = "{actor} looked into {customers} homes with a browser or from a private connection ({user_agent}, {network}), {looks} times within a day"
+summary  = "{actor} reached {customers} customers with a browser or from a private connection ({user_agent}, {network}), {deeds} times within a day"
 why      = """
 Keys of programs open every door, and nobody asks them for a ticket. A program does not change to a browser, nor does it move to a private connection,
 a mobile network or an anonymiser. To make it fire: send `live_view` with `actor_type` `service` and a browser as `user_agent`.
 """
 false_positives = """
-A program that drives a browser, or runs at a customer's home: silent once it has done so for a day before. Somebody who tests a program by hand.
+A program that drives a browser (one that says so, like `HeadlessChrome`, is left out where `device_type` is known), or moves into customers' homes:
+silent once it has done so for a day. Somebody who tests a program by hand.
 """
 blind_spots = """
-A person who copies the program's agent and works from a data centre. Without `network` the agent alone tells. A thief who goes on for a day
-becomes usual: look at the first alert.
+A person who copies the program's agent and works from a data centre. Without `network` the agent alone tells. A private connection tells nothing of a
+service that is younger than a day. A thief who goes on for a day becomes usual: look at the first alert.
 """
 runbook  = """
 1. List all events with this `actor` and this `ip` or `user_agent`: `account`, `resource_label`, from the first one on.
@@ -35,6 +36,7 @@ WITH strange AS (
         resource_label,
         network,
         user_agent,
+        account_age_days,
         max(time) OVER habit AS used_before
     FROM events
     WHERE actor_type = 'service'
@@ -61,11 +63,15 @@ SELECT
     resource_label,
     network,
     user_agent,
-    count(*) OVER last_day AS looks,
+    count(*) OVER last_day AS deeds,
     count(DISTINCT account) OVER last_day AS customers
 FROM strange
 WHERE used_before IS NULL
-    AND action IN ('live_view', 'recording_view', 'recording_download', 'two_way_talk', 'siren')
+    AND (user_agent LIKE 'Mozilla/%' OR account_age_days >= 1)
+    AND action IN (
+        'live_view', 'recording_view', 'recording_download', 'two_way_talk', 'siren', 'settings_change', 'share_grant',
+        'email_change', 'password_change', 'mfa_change'
+    )
 WINDOW
     last_day AS (
         PARTITION BY actor

@@ -38,7 +38,10 @@ WITH accesses AS (
         last_value(actor) FILTER (WHERE action = 'ticket_open') OVER same_ticket AS ticket_opened_by,
         max(time) FILTER (WHERE action = 'ticket_open') OVER same_ticket AS ticket_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_ticket AS ticket_closed_at,
-        max(time) FILTER (WHERE action = 'ticket_open' AND actor = account) OVER same_account AS case_opened_at,
+        max(time) FILTER (
+            WHERE action = 'ticket_open'
+                AND actor_type NOT IN ('employee', 'contractor')
+        ) OVER same_account AS case_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_account AS case_closed_at,
         max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at
     FROM events
