@@ -12,7 +12,7 @@ was never opened counts as none. To make it fire: as `employee`, view five accou
 """
 false_positives = """
 A team whose tool does not log the ticket; quality work on test accounts. Both want a ticket or an account list, not a higher threshold. A forgotten
-ticket is excused while the customer has an open case; where `ticket_open` is not logged it counts.
+ticket is excused while the customer has an open case; where `ticket_open` is not logged, if one was used for this customer in the day before.
 """
 blind_spots = """
 Fewer than 5 customers a day and 15 in 30 days; one customer watched again and again (`staff_same_victim`). Tickets that the viewer opened: see
@@ -45,6 +45,7 @@ WITH accesses AS (
         ) OVER same_account AS case_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_account AS case_closed_at,
         max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at,
+        max(time) FILTER (WHERE ticket <> '' AND actor <> account) OVER same_pair AS ticket_used_at,
         count(DISTINCT CASE WHEN action NOT IN ('ticket_open', 'ticket_close') THEN account END) OVER same_use AS ticket_customers
     FROM events
     WHERE outcome <> 'failure'
@@ -68,6 +69,11 @@ WITH accesses AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '14' DAY PRECEDING AND CURRENT ROW
         ),
+        same_pair AS (
+            PARTITION BY actor, account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND CURRENT ROW
+        ),
         same_use AS (
             PARTITION BY actor, ticket
             ORDER BY time
@@ -84,7 +90,8 @@ judged AS (
         CASE
             WHEN coalesce(ticket, '') = '' THEN CASE
                 WHEN case_opened_at > coalesce(case_closed_at, case_opened_at - INTERVAL '1' DAY)
-                    OR case_closed_at >= time - INTERVAL '1' HOUR THEN ''
+                    OR case_closed_at >= time - INTERVAL '1' HOUR
+                    OR (tickets_known_at IS NULL AND ticket_used_at IS NOT NULL) THEN ''
                 ELSE 'no ticket'
             END
             WHEN ticket_account <> account THEN 'ticket of another customer'

@@ -41,7 +41,8 @@ WITH accesses AS (
                 AND actor_type NOT IN ('employee', 'contractor')
         ) OVER same_account AS case_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_account AS case_closed_at,
-        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at
+        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at,
+        max(time) FILTER (WHERE ticket <> '' AND actor <> account) OVER same_pair AS ticket_used_at
     FROM events
     WHERE outcome <> 'failure'
         AND (
@@ -64,6 +65,11 @@ WITH accesses AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '14' DAY PRECEDING AND CURRENT ROW
         ),
+        same_pair AS (
+            PARTITION BY actor, account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND CURRENT ROW
+        ),
         long_ago AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '14' DAY PRECEDING
@@ -75,7 +81,8 @@ judged AS (
         CASE
             WHEN coalesce(ticket, '') = '' THEN CASE
                 WHEN case_opened_at > coalesce(case_closed_at, case_opened_at - INTERVAL '1' DAY)
-                    OR case_closed_at >= time - INTERVAL '1' HOUR THEN ''
+                    OR case_closed_at >= time - INTERVAL '1' HOUR
+                    OR (tickets_known_at IS NULL AND ticket_used_at IS NOT NULL) THEN ''
                 ELSE 'no ticket'
             END
             WHEN ticket_account <> account THEN 'ticket of another customer'

@@ -10,7 +10,7 @@ One look a day stays below every daily threshold, and months of it are thousands
 that fits, and without an open case of the customer. To make it fire: as `employee`, view one account a week for five weeks without a ticket.
 """
 false_positives = """
-Staff who often forget the ticket, where `ticket_open` is not logged: each forgotten one counts then.
+Staff who often forget the ticket, where `ticket_open` is not logged: a forgotten one counts then, unless the viewer used one for this customer in the day before.
 """
 blind_spots = """
 Fewer than five such days in 60. Customers who have an open case at that time. Tickets that the viewer opened do not count here.
@@ -41,7 +41,8 @@ WITH accesses AS (
                 AND actor_type NOT IN ('employee', 'contractor')
         ) OVER same_account AS case_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_account AS case_closed_at,
-        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at
+        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at,
+        max(time) FILTER (WHERE ticket <> '' AND actor <> account) OVER same_pair AS ticket_used_at
     FROM events
     WHERE outcome <> 'failure'
         AND (
@@ -64,6 +65,11 @@ WITH accesses AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '14' DAY PRECEDING AND CURRENT ROW
         ),
+        same_pair AS (
+            PARTITION BY actor, account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND CURRENT ROW
+        ),
         long_ago AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '14' DAY PRECEDING
@@ -75,7 +81,8 @@ judged AS (
         CASE
             WHEN coalesce(ticket, '') = '' THEN CASE
                 WHEN case_opened_at > coalesce(case_closed_at, case_opened_at - INTERVAL '1' DAY)
-                    OR case_closed_at >= time - INTERVAL '1' HOUR THEN ''
+                    OR case_closed_at >= time - INTERVAL '1' HOUR
+                    OR (tickets_known_at IS NULL AND ticket_used_at IS NOT NULL) THEN ''
                 ELSE 'no ticket'
             END
             WHEN ticket_account <> account THEN 'ticket of another customer'

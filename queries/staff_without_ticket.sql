@@ -10,8 +10,8 @@ A look into a home needs a reason that somebody else can check. A ticket that wa
 until an hour ago. To make it fire: as `employee`, send three `live_view` without `ticket` for accounts without a `ticket_open`.
 """
 false_positives = """
-Tools that do not log the ticket, and quality work on test accounts: make them log one. Where `ticket_open` is not logged nothing is excused, and
-three forgotten tickets in a week are enough.
+Tools that do not log the ticket, and quality work on test accounts: make them log one. Where `ticket_open` is not logged, a forgotten ticket is excused
+only if the viewer used one for this customer in the day before.
 """
 blind_spots = """
 Two looks a week. Customers with an open case, whoever works on it. Any text in `ticket` passes here; `staff_foreign_or_closed_ticket` asks what it is.
@@ -42,7 +42,8 @@ WITH accesses AS (
                 AND actor_type NOT IN ('employee', 'contractor')
         ) OVER same_account AS case_opened_at,
         max(time) FILTER (WHERE action = 'ticket_close') OVER same_account AS case_closed_at,
-        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at
+        max(time) FILTER (WHERE action = 'ticket_open') OVER long_ago AS tickets_known_at,
+        max(time) FILTER (WHERE ticket <> '' AND actor <> account) OVER same_pair AS ticket_used_at
     FROM events
     WHERE outcome <> 'failure'
         AND (
@@ -65,6 +66,11 @@ WITH accesses AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '14' DAY PRECEDING AND CURRENT ROW
         ),
+        same_pair AS (
+            PARTITION BY actor, account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND CURRENT ROW
+        ),
         long_ago AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '14' DAY PRECEDING
@@ -76,7 +82,8 @@ judged AS (
         CASE
             WHEN coalesce(ticket, '') = '' THEN CASE
                 WHEN case_opened_at > coalesce(case_closed_at, case_opened_at - INTERVAL '1' DAY)
-                    OR case_closed_at >= time - INTERVAL '1' HOUR THEN ''
+                    OR case_closed_at >= time - INTERVAL '1' HOUR
+                    OR (tickets_known_at IS NULL AND ticket_used_at IS NOT NULL) THEN ''
                 ELSE 'no ticket'
             END
             WHEN ticket_account <> account THEN 'ticket of another customer'
