@@ -101,14 +101,15 @@ unexplained AS (
         *,
         CASE WHEN regexp_like(
             resource_label,
-            'bed ?room|bath ?room|nursery|(kid|child|boy|girl|baby|guest|dressing|changing|rest)[a-z]*[''’]?s? ?room|crib|shower|toilet|\bwc\b|\bbaby\b|'
+            'bed ?room|bath ?room|nursery|\b(kid|child|boy|girl|baby|guest|dressing|changing|rest)[a-z]*[''’]?s? ?room|\bcrib|shower|toilet|\bwc\b|\bbaby\b|'
             || 'schlaf|kinderzi|babyzi|badezi|\bbad\b|gästezi|umkleide|dusche|'
-            || '\bchambre|salle de bain|bébé|enfants?\b|douche|dormitor|habitaci|recámara|alcoba|niñ[oa]s|\bbaño|ducha|'
+            || '\bchambre|salle (de bain|d.eau)|bébé|enfants?\b|douche|dormitor|habitaci|recámara|alcoba|niñ[oa]s|\bbaño|ducha|'
             || 'slaapk|kinderk|babyk|badk|sypialni|łazienk|niemowl|dziec|'
             || 'sovrum|barnrum|barnkam|badrum|toalett|soverom|soveværelse|barnerom|børneværelse|badeværelse|makuuhuone|lastenhuone|kylpyhuone|'
             || '\bquartos?\b|banheiro|casa de banho|crian[çc]as|beb[êeé]|camera da letto|cameretta|\bbagno|ložnice|koupelna|dětsk|'
             || '寝室|子供|子ども|ベビー|赤ちゃん|浴室|風呂|トイレ|洗面|卧室|臥室|儿童|兒童|婴儿|卫生间|침실|욕실|아기|아이 ?방|'
-            || 'спальн|детск|ванн|туалет|yatak|çocuk|banyo|bebek|غرفة نوم|حمام|أطفال|बेडरूम|शयन|बच्चों',
+            || 'hálószoba|fürdő|gyerekszoba|babaszoba|\bbaie\b|copiilor|υπνοδωμ|μπάνιο|παιδικό|phòng ngủ|phòng tắm|kamar tidur|kamar mandi|ห้องนอน|ห้องน้ำ|'
+            || 'спальн|детск|дитяч|ванн|туалет|yatak|çocuk|banyo|bebek|غرفة نوم|حمام|أطفال|बेडरूम|शयन|बच्चों',
             'i'
         ) THEN account END AS private_account
     FROM judged
