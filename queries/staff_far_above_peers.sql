@@ -121,4 +121,4 @@ WINDOW
         RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
     )
 QUALIFY (unexplained >= 8 AND customers >= 2 * greatest(staff_accounts_usual, peer_accounts_usual))
-    OR customers >= 4 * greatest(3, staff_accounts_usual, peer_accounts_usual)
+    OR (customers >= 12 AND customers >= 4 * greatest(staff_accounts_usual, peer_accounts_usual))

@@ -1,10 +1,10 @@
 /*
 title    = "Model trained on data that should be gone"
 severity = "critical"
-entity   = "actor"
+entity   = "account"
 quiet    = "24 hours"
 attack   = ["T1213"]
-summary  = "{actor} read {recordings} recordings of {customers} customers within a day that should be gone; last: {resource} of {account}, {reason_gone}"
+summary  = "{actor} read {resource} of {account}: {reason_gone}; within a day {recordings} recordings of {customers} customers that should be gone"
 why      = """
 What a model has learned cannot be deleted from it. Reads of recordings that were deleted, whose account was deleted, or whose retention has ended have
 to stop the run, not be found by an audit. To make it fire: `recording_delete`, then `model_training_read` of the same `resource`.
