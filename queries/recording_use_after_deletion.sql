@@ -7,13 +7,15 @@ attack   = ["T1213"]
 summary  = "{action} of {resource} ({account}) by {actor} ({actor_type}) at {time}, deletion asked for at {deleted_at}"
 why      = """
 What a customer deleted must be gone: for other people, for staff, and for model training. Each use after the request is a breach of a
-promise, and has been a breach of law. A deletion that arrives late is put in its place by event time, as far as the lateness reaches.
+promise, and has been a breach of law. A deletion that arrives late is put in its place by event time, and what was read since is found, as far as the
+lateness reaches. To make it fire: `recording_delete`, then `recording_view` of the same `resource` a second later.
 """
 false_positives = """
 A deletion that was taken back (there is no action for it); a player that was open when the deletion came.
 """
 blind_spots = """
-Uses logged without `resource`, or under another id (clips, thumbnails, copies). Deletions more than 400 days ago.
+Uses logged without `resource`, or under another id (clips, thumbnails, copies). Deletions more than 400 days ago. A deletion that arrives later than
+the lateness (`order.lateness`) is set aside with the late events: no use of that recording is found, before it came or after.
 """
 runbook = """
 1. List all events with this `resource` after `deleted_at`: who (`actor`, `actor_type`), which `source`, how often?
