@@ -14,8 +14,9 @@ false_positives = """
 An owner on a journey who logs in with a borrowed computer. A household's second device that is used once in some months, away from home.
 """
 blind_spots = """
-Accounts seen for less than a week or hardly ever. An intruder behind VPN, relay or mobile networks in another country who copies the owner's
-program, or from the owner's provider. Logins within a day of a password reset. Without `asn`, `country` and `agent` it is silent.
+Accounts first seen within a day; those seen for less than a week or hardly ever, unless country and program are new or it is a data centre.
+An intruder behind VPN, relay or a mobile network in another country who copies the owner's program, or from the owner's provider. Logins
+within a day of a password reset. Without `asn`, `country` and `agent` it is silent.
 """
 runbook = """
 1. Compare `ip`, `country`, `agent` and `device` with the logins of this `account` in the 30 days before. `risk` far above `risk_usual` speaks for a stranger.
@@ -131,10 +132,13 @@ WHERE action = 'login'
     AND place_seen_at IS NULL
     AND asn_seen_at IS NULL
     AND reset_at IS NULL
-    AND weeks_ago_seen_at IS NOT NULL
-    AND visits >= 5
+    AND visits >= 1
     AND (
-        agent_seen_at IS NULL
-        OR network IN ('hosting', 'tor')
-        OR (country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile'))
+        network IN ('hosting', 'tor')
+        OR (agent_seen_at IS NULL AND country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile'))
+        OR (
+            weeks_ago_seen_at IS NOT NULL
+            AND visits >= 5
+            AND (agent_seen_at IS NULL OR (country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile')))
+        )
     )
