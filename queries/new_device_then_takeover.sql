@@ -6,15 +6,16 @@ quiet    = "24 hours"
 attack   = ["T1098", "T1556.006"]
 summary  = "{action} of {account} from {ip}, by a device and from a network that are new to it, after such a login at {strange_login_at}"
 why      = """
-Whoever takes an account over locks the owner out: a new e-mail address, a new password, another second factor, within minutes. Owners do
-that from the sofa. Nothing is said of an account that was first seen less than a day ago: there is nothing yet to differ from.
+Whoever takes an account over locks the owner out or lets himself in for good: new e-mail address, password or second factor, a share to a
+stranger, several settings within the hour. Owners do that from the sofa. To make it fire: log in from a new device behind a new
+network to an account in use for weeks, and grant a share.
 """
 false_positives = """
-An owner who logs in with a new phone away from home and changes the password that day; the first days of a log, when old devices look new.
+An owner who logs in with a new phone away from home and changes the password or gives a share that day.
 """
 blind_spots = """
 An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or who stole a session and so needs no
-login. `password_reset` does not count: it is what people do who forgot.
+login. Accounts seen for less than a week. `password_reset` does not count: it is what people do who forgot. One setting alone.
 """
 runbook = """
 1. Compare `ip`, `device` and `user_agent` with the successes of this `account` in the 30 days before: other country, network or system?
@@ -34,7 +35,7 @@ WITH acts AS (
         session,
         user_agent
     FROM events
-    WHERE action IN ('login', 'session_refresh', 'password_change', 'email_change', 'mfa_change')
+    WHERE action IN ('login', 'session_refresh', 'password_change', 'email_change', 'mfa_change', 'share_grant', 'settings_change')
         AND actor_type IN ('customer', 'shared_user')
         AND account <> ''
 ),
@@ -45,8 +46,9 @@ histories AS (
             OVER same_device AS device_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
             OVER same_place AS place_seen_at,
+        count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
-            OVER same_account AS account_seen_at
+            OVER weeks_ago AS weeks_ago_seen_at
     FROM acts
     WINDOW
         same_device AS (
@@ -62,16 +64,23 @@ histories AS (
         same_account AS (
             PARTITION BY account
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        weeks_ago AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '7' DAY PRECEDING
         )
 ),
 strangers AS (
     SELECT
         *
     FROM histories
-    WHERE account_seen_at IS NOT NULL
+    WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND weeks_ago_seen_at IS NOT NULL
+        AND visits >= 5
 ),
 entries AS (
     SELECT
@@ -92,8 +101,15 @@ SELECT
     device,
     session,
     user_agent,
-    strange_login_at
+    strange_login_at,
+    count(*) FILTER (WHERE action = 'settings_change' AND outcome <> 'failure') OVER settings_hour AS settings_changed
 FROM entries
-WHERE action IN ('password_change', 'email_change', 'mfa_change')
+WINDOW settings_hour AS (
+    PARTITION BY account
+    ORDER BY time
+    RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+)
+QUALIFY action NOT IN ('login', 'session_refresh')
     AND outcome <> 'failure'
     AND strange_login_at IS NOT NULL
+    AND (action <> 'settings_change' OR settings_changed >= 2)

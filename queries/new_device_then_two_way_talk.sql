@@ -1,21 +1,21 @@
 /*
-title    = "A new device and network speaks through a camera"
+title    = "A new device and network speaks through a camera or sounds its siren"
 severity = "critical"
 entity   = "account"
 quiet    = "24 hours"
 attack   = ["T1078"]
-summary  = "somebody spoke through {resource_label} of {account} from {ip}, by a device and from a network that are new to it, within an hour of such a login at {strange_login_at}"
+summary  = "{action} at {resource_label} of {account} from {ip}, by a device and from a network that are new to it, within an hour of such a login at {strange_login_at}"
 why      = """
-Strangers have used two-way talk to insult and frighten people, children among them, in their own bedrooms. A voice from a device and a
-network that are new to the account, within an hour of the login and without a second factor, is that.
+Strangers have used two-way talk and sirens to insult and frighten people, children among them, in their own bedrooms. A voice from a
+device and a network that are new to the account, within an hour of the login and without a second factor, is that.
+To make it fire: log in from a new device behind a new network to an account in use for weeks, and speak.
 """
 false_positives = """
-An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for; the first
-days of a log, when old devices look new.
+An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for.
 """
 blind_spots = """
-An intruder who waits for more than an hour, who passed the second factor, who stole a session and so needs no login, or who comes from the
-owner's own network or with the owner's device id. Sirens and live view without a word.
+An intruder who waits for more than an hour, who passed the second factor, who reset the password, who stole a session and so needs no
+login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than a week.
 """
 runbook = """
 1. End all sessions of this `account` now, and call the household: somebody may be talking to a child.
@@ -36,7 +36,7 @@ WITH acts AS (
         user_agent,
         resource_label
     FROM events
-    WHERE action IN ('login', 'session_refresh', 'mfa_verify', 'two_way_talk')
+    WHERE action IN ('login', 'session_refresh', 'mfa_verify', 'password_reset', 'two_way_talk', 'siren')
         AND actor_type IN ('customer', 'shared_user')
         AND account <> ''
 ),
@@ -47,9 +47,11 @@ histories AS (
             OVER same_device AS device_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
             OVER same_place AS place_seen_at,
+        count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
-            OVER same_account AS account_seen_at,
-        count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors
+            OVER weeks_ago AS weeks_ago_seen_at,
+        count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors,
+        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER account_day AS reset_at
     FROM acts
     WINDOW
         same_device AS (
@@ -65,21 +67,34 @@ histories AS (
         same_account AS (
             PARTITION BY account
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        weeks_ago AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '7' DAY PRECEDING
         ),
         same_device_hour AS (
             PARTITION BY account, device
             ORDER BY time
             RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+        ),
+        account_day AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
         )
 ),
 strangers AS (
     SELECT
         *
     FROM histories
-    WHERE account_seen_at IS NOT NULL
+    WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND weeks_ago_seen_at IS NOT NULL
+        AND visits >= 5
+        AND reset_at IS NULL
 ),
 entries AS (
     SELECT
@@ -103,7 +118,7 @@ SELECT
     user_agent,
     strange_login_at
 FROM entries
-WHERE action = 'two_way_talk'
+WHERE action IN ('two_way_talk', 'siren')
     AND outcome <> 'failure'
     AND strange_login_at IS NOT NULL
     AND second_factors = 0

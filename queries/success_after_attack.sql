@@ -4,17 +4,19 @@ severity = "critical"
 entity   = "account"
 quiet    = "24 hours"
 attack   = ["T1110", "T1078"]
-summary  = "{account} let in {ip} after it had failed on {failed_accounts_hour} accounts within the hour ({failed_accounts_day} within a day); {account_failures} failures on this account before"
+summary  = "{account} let in {ip} after it had failed on {failed_accounts_hour} accounts within the hour ({failed_accounts_day} within a day); {account_failures} failures of strange devices on this account within two days before"
 why      = """
-Thousands of failures are noise; the one success among them is a household with a stranger in it. This names the account that fell.
+Thousands of failures are noise; the one success among them is a household with a stranger in it. This names the account that fell,
+also when the right password is used the next day from a clean address, or from behind the owner's own network.
+To make it fire: fail on an account ten times with new devices, then log in with one more.
 """
 false_positives = """
-An owner without a known device behind the same address as an attacker; an owner on a new device in a new place who needed more
-than ten tries.
+An owner without a known device behind the same address as an attacker; an owner on a new device who needed more than ten tries and no
+reset; an owner who gets a new device on the day after strangers tried the account.
 """
 blind_spots = """
-A success before the address has failed on 5 accounts. A password found by one address and used from another a day later (see
-new_device_then_takeover). A device id that was stolen with the password. Logins without an address.
+A success before the address has failed on 5 accounts. A password found by one address at first try and used from another (see
+unfamiliar_login). Guessing slower than ten tries in two days. A device id stolen with the password. Logins without an address.
 """
 runbook = """
 1. End all sessions of this `account`, force a new password and tell the owner by a channel that the intruder cannot read.
@@ -34,14 +36,17 @@ WITH logins AS (
         session,
         user_agent
     FROM events
-    WHERE action IN ('login', 'session_refresh')
+    WHERE action IN ('login', 'session_refresh', 'password_reset')
         AND account <> ''
 ),
 histories AS (
     SELECT
         *,
         max(time) FILTER (WHERE outcome = 'success' AND device <> '') OVER same_device AS device_seen_at,
-        max(time) FILTER (WHERE outcome = 'success' AND place <> '') OVER same_place AS place_seen_at
+        max(time) FILTER (WHERE outcome = 'success' AND place <> '') OVER same_place AS place_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
+            OVER same_account AS account_seen_at,
+        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER account_day AS reset_at
     FROM logins
     WINDOW
         same_device AS (
@@ -53,12 +58,23 @@ histories AS (
             PARTITION BY account, place
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_account AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        account_day AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
         )
 ),
 tries AS (
     SELECT
         *,
-        device_seen_at IS NULL AND place_seen_at IS NULL AS strange
+        device_seen_at IS NULL AND place_seen_at IS NULL AS strange,
+        account_seen_at IS NOT NULL AND device_seen_at IS NULL AND (device <> '' OR place_seen_at IS NULL) AS strange_device
     FROM histories
     WHERE action = 'login'
         AND ip <> ''
@@ -74,7 +90,7 @@ SELECT
     count(DISTINCT account) FILTER (WHERE outcome = 'success') OVER address_hour AS succeeded_accounts_hour,
     count(DISTINCT account) FILTER (WHERE outcome = 'failure') OVER address_day AS failed_accounts_day,
     count(DISTINCT account) FILTER (WHERE outcome = 'success') OVER address_day AS succeeded_accounts_day,
-    count(*) FILTER (WHERE outcome = 'failure' AND strange) OVER account_hour AS account_failures
+    count(*) FILTER (WHERE outcome = 'failure' AND strange_device) OVER account_days AS account_failures
 FROM tries
 WINDOW
     address_hour AS (
@@ -87,15 +103,19 @@ WINDOW
         ORDER BY time
         RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND INTERVAL '1' MICROSECOND PRECEDING
     ),
-    account_hour AS (
+    account_days AS (
         PARTITION BY account
         ORDER BY time
-        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND INTERVAL '1' MICROSECOND PRECEDING
+        RANGE BETWEEN INTERVAL '48' HOUR PRECEDING AND INTERVAL '1' MICROSECOND PRECEDING
     )
 QUALIFY outcome = 'success'
-    AND strange
     AND (
-        (failed_accounts_hour >= 5 AND failed_accounts_hour > 2 * succeeded_accounts_hour)
-        OR (failed_accounts_day >= 10 AND failed_accounts_day > 2 * succeeded_accounts_day)
-        OR account_failures >= 10
+        (
+            strange
+            AND (
+                (failed_accounts_hour >= 5 AND failed_accounts_hour > 2 * succeeded_accounts_hour)
+                OR (failed_accounts_day >= 10 AND failed_accounts_day > 2 * succeeded_accounts_day)
+            )
+        )
+        OR (strange_device AND reset_at IS NULL AND account_failures >= 10)
     )
