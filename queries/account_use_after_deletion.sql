@@ -8,7 +8,7 @@ summary  = "{action} on {account} by {actor} ({actor_type}) at {time}, deletion 
 why      = """
 A deleted account that still lets somebody in, or whose cameras and recordings are still looked at, is an intruder's account or a broken
 promise. What tidies up after a deletion (revoking shares, deleting recordings, logging out) is not a use. A deletion that arrives late is put in its
-place by event time, as far as the lateness reaches. To make it fire: `account_delete`, then `live_view` with this `account`.
+place by event time, as far as the lateness reaches.
 """
 false_positives = """
 A deletion that was taken back, or a name that was given to a new customer (there is no action for either).
@@ -16,6 +16,9 @@ A deletion that was taken back, or a name that was given to a new customer (ther
 blind_spots = """
 Deletions more than 400 days ago. Failed attempts. In the first minute only looking, listening and speaking count: apps finish what they were doing.
 A deletion that arrives later than the lateness (`order.lateness`) is set aside with the late events, and finds nothing.
+"""
+validation = """
+`account_delete`, then `live_view` with this `account`.
 """
 runbook = """
 1. List all events with this `account` after `deleted_at`: which `actor`, `actor_type`, `ip`, `device` and `source`?

@@ -8,7 +8,6 @@ summary  = "{failures_hour} failed logins to {account} within an hour ({failures
 why      = """
 One account is guessed again and again from one address or a few. Only failures count that come neither from a device nor from a
 network that let the account in before: owners who forgot their password, and apps that repeat an old one all night, do so from home.
-To make it fire: fail 20 times within an hour on one account from an address that never logged in to it.
 """
 false_positives = """
 An owner with a new device in a new place who does not give up; a program with a wrong password on a new server.
@@ -17,6 +16,9 @@ blind_spots = """
 Fewer than 20 failures an hour and 50 a day (see slow_guessing). Guessing from the victim's own network or carrier exit (see
 guessing_from_known_place). A device id or address that was let in before counts as known, also an intruder's. Guesses spread over many
 addresses are left to distributed_guessing.
+"""
+validation = """
+Fail 20 times within an hour on one account from an address that never logged in to it.
 """
 runbook = """
 1. List `login` events of this `account` from 24 hours before `started_at`: are `ip`, `device` and `user_agent` of the failures unlike those of the successes?

@@ -8,7 +8,6 @@ summary  = "{failures} failed logins to {failed_accounts} accounts from {ip} wit
 why      = """
 Lists of leaked names and passwords are tried one after the other, fast, from one address. People type a wrong password for
 one account or two; nobody owns ten. More than 55,000 customers of one camera maker lost their accounts this way.
-To make it fire: fail 15 logins to 10 accounts within 10 minutes from one address that is new to them.
 """
 false_positives = """
 A school or an office where many people log in for the first time and all fail. Failures from a device or network that the account
@@ -18,6 +17,9 @@ blind_spots = """
 A botnet in which no address makes 15 attempts in 10 minutes. Attempts on fewer than 5 accounts (see brute_force). Attempts that are
 logged without an address. An attacker who owns half as many valid accounts as he tries, and logs in to them all. In the first
 days of a stream no device or network is known yet, and an outage or integration may fire.
+"""
+validation = """
+Fail 15 logins to 10 accounts within 10 minutes from one address that is new to them.
 """
 runbook = """
 1. List `action = 'login'` with this `ip` from one hour before `started_at`: does `user_agent`, `tls_fingerprint` or the pace look like one program?

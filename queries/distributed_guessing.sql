@@ -8,7 +8,6 @@ summary  = "{failures_hour} failed logins to {account} within an hour ({failures
 why      = """
 One account is guessed from many addresses, a few tries from each, so that no address and no lock-out counter stands out. Only failures
 count that come neither from a device nor from a network that let the account in before.
-To make it fire: fail 10 times within an hour on one account from 5 addresses and 5 devices that never logged in to it.
 """
 false_positives = """
 An owner whose new phone leaves its carrier by a new address each time: it is one device, and five are needed. Without device
@@ -16,6 +15,9 @@ ids such an owner, after ten failures within an hour, looks the same.
 """
 blind_spots = """
 Fewer than 10 failures an hour and 30 a day. Several addresses that all send one device id (brute_force counts them, at 20 an hour).
+"""
+validation = """
+Fail 10 times within an hour on one account from 5 addresses and 5 devices that never logged in to it.
 """
 runbook = """
 1. List failed `login` events of this `account` in the 24 hours before `updated_at` by `ip`: hosting or proxy networks, or one `tls_fingerprint` over all, confirm it.

@@ -8,7 +8,6 @@ summary  = "{account} was not used since {account_seen_at} and logged in from {i
 why      = """
 Nobody misses an account that nobody uses: the owner does not see the notice, and an old password was stolen long ago. Its first login
 after three weeks by a stranger's machine from a stranger's network deserves a look.
-To make it fire: let an account rest for three weeks, then log in with a new device behind a new network.
 """
 false_positives = """
 The owner of a holiday home who bought a telephone over the winter and logs in from elsewhere without a second factor or password reset.
@@ -16,6 +15,9 @@ The owner of a holiday home who bought a telephone over the winter and logs in f
 blind_spots = """
 An account that a device in the house keeps alive by refreshing its session. Accounts asleep for more than 90 days are unknown again.
 An intruder from the owner's own network, or one who reset the password.
+"""
+validation = """
+Let an account rest for three weeks, then log in with a new device behind a new network.
 """
 runbook = """
 1. Compare `ip`, `device` and `user_agent` with what this `account` used before `account_seen_at`.

@@ -8,13 +8,15 @@ summary  = "{failures} failed logins to {account} within an hour from a device t
 why      = """
 Whoever sits behind the carrier exit of the victim, or in the same house, comes from an address that the account knows. The device is new,
 and it does not stop: people who forgot their password reset it after a few tries.
-To make it fire: log in to an account from an address on some days, then fail 12 times within an hour from there with another device id.
 """
 false_positives = """
 A child or guest with a new device who plays with the login; an owner with a new telephone that repeats an old password all evening.
 """
 blind_spots = """
 Less than 12 failures an hour. Clients that send no device id. A device that was let in before.
+"""
+validation = """
+Log in to an account from an address on some days, then fail 12 times within an hour from there with another device id.
 """
 runbook = """
 1. Ask the owner whether the device (`user_agent`) is theirs: in the same house this is often a private matter. Be careful whom you tell.

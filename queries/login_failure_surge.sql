@@ -8,7 +8,6 @@ summary  = "{failed_accounts} accounts refused {addresses} addresses that are ne
 why      = """
 A list is tried with another address, agent and fingerprint each time: no key stands out, only the sum. An outage or a bad release fails for people
 on their own devices and networks; these do not count, nor do failures of the service itself. Of honest people in new places about as many get in as fail.
-To make it fire: fail on 20 accounts from 8 addresses that are new to them, within an hour, while nobody new gets in.
 """
 false_positives = """
 The first days of a stream, when no device is known. Many new customers in one hour whose sign-up is broken.
@@ -16,6 +15,9 @@ The first days of a stream, when no device is known. Many new customers in one h
 blind_spots = """
 Less than 20 accounts an hour in the whole service: a large service has more honest failures and hides more. A flood of
 honest new devices at the same time.
+"""
+validation = """
+Fail on 20 accounts from 8 addresses that are new to them, within an hour, while nobody new gets in.
 """
 runbook = """
 1. List failed `login` events of the last hour from clients that are new to the account: by `asn`, `user_agent`, `reason`; which part is one attack?

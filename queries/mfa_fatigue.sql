@@ -8,13 +8,15 @@ summary  = "{denied} pushed challenges to {account} denied or ignored within an 
 why      = """
 Who has the password sends one push after the other, often at night, until the owner taps "yes" to have peace. Somebody who denies three
 is not the one who logs in. The password is known to somebody else even if the owner never gives in.
-To make it fire: let an account deny 3 pushed challenges (`reason` mfa_denied) within an hour.
 """
 false_positives = """
 An owner who taps "no" by mistake, or whose telephone is in another room while a partner logs in.
 """
 blind_spots = """
 Less than 3 an hour. Services that log neither the denial nor the challenge. An owner who says yes at once.
+"""
+validation = """
+Let an account deny 3 pushed challenges (`reason` mfa_denied) within an hour.
 """
 runbook = """
 1. Ask the owner by telephone whether the login is theirs. If not, force a new password: somebody else has it.

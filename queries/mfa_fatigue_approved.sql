@@ -7,13 +7,15 @@ attack   = ["T1621", "T1078"]
 summary  = "{account} approved a challenge from {ip} after {denied} denied or ignored ones within an hour ({challenges} sent)"
 why      = """
 The owner denied challenges again and again, then one was approved. That is how accounts with a second factor fall.
-To make it fire: let an account deny 3 pushed challenges (`reason` mfa_denied) within an hour, then approve one.
 """
 false_positives = """
 An owner who taps "no" by mistake three times and gets in at last, on a device that the account has not known for a day.
 """
 blind_spots = """
 An approval after less than 3 denials, or more than an hour after them. A device that the account has known for a day.
+"""
+validation = """
+Let an account deny 3 pushed challenges (`reason` mfa_denied) within an hour, then approve one.
 """
 runbook = """
 1. End all sessions of this `account` and force a new password; ask the owner by telephone which approval was theirs.

@@ -8,7 +8,6 @@ summary  = "{wrong_codes_week} wrong codes for {account} within a week ({wrong_c
 why      = """
 Who asks for codes has the password already. People mistype a code once or twice; six digits can be found by trying, fast or at a few an hour.
 A right code after many wrong ones belongs to the alert: then the account fell.
-To make it fire: answer 6 challenges of an account with a wrong code within an hour.
 """
 false_positives = """
 An owner whose clock is wrong, or who takes the code of another service: it goes on until somebody helps.
@@ -16,6 +15,9 @@ An owner whose clock is wrong, or who takes the code of another service: it goes
 blind_spots = """
 Less than 6 wrong codes an hour, 10 a day and 20 a week. Codes that are tried on many accounts, one each. Services that end the session after three
 wrong codes and log no more than that.
+"""
+validation = """
+Answer 6 challenges of an account with a wrong code within an hour.
 """
 runbook = """
 1. List `login`, `mfa_challenge` and `mfa_verify` of this `account` over 24 hours: an `ip` or `device` that is new to it has the password.

@@ -7,8 +7,7 @@ attack   = ["T1098", "T1556.006"]
 summary  = "{action} of {account} from {ip}, by a device and from a network that are new to it, after such a login at {strange_login_at}"
 why      = """
 Whoever takes an account over locks the owner out or lets himself in for good: new e-mail address, password or second factor, a share to a
-stranger, several settings within the hour. Owners do that from the sofa. To make it fire: log in from a new device behind a new
-network to an account in use for weeks, and grant a share.
+stranger, several settings within the hour. Owners do that from the sofa.
 """
 false_positives = """
 An owner who logs in with a new phone away from home and changes the password or gives a share that day.
@@ -16,6 +15,9 @@ An owner who logs in with a new phone away from home and changes the password or
 blind_spots = """
 An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or who stole a session and so needs no
 login. Accounts seen for less than a week. `password_reset` does not count: it is what people do who forgot. One setting alone.
+"""
+validation = """
+Log in from a new device behind a new network to an account in use for weeks, and grant a share.
 """
 runbook = """
 1. Compare `ip`, `device` and `user_agent` with the successes of this `account` in the 30 days before: other country, network or system?

@@ -8,7 +8,6 @@ summary  = "{action} at {resource_label} of {account} from {ip}, by a device and
 why      = """
 Strangers have used two-way talk and sirens to insult and frighten people, children among them, in their own bedrooms. A voice from a
 device and a network that are new to the account, within an hour of the login and without a second factor, is that.
-To make it fire: log in from a new device behind a new network to an account in use for weeks, and speak.
 """
 false_positives = """
 An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for.
@@ -16,6 +15,9 @@ An owner's new phone on a mobile network that answers the door within an hour of
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who reset the password, who stole a session and so needs no
 login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than a week.
+"""
+validation = """
+Log in from a new device behind a new network to an account in use for weeks, and speak.
 """
 runbook = """
 1. End all sessions of this `account` now, and call the household: somebody may be talking to a child.

@@ -7,8 +7,7 @@ attack   = ["T1078", "T1125"]
 summary  = "{account}: {views} views and {downloads} downloads within the hour from {ip}, by a device and from a network that are new to it, after such a login at {strange_login_at}"
 why      = """
 A stranger in an account looks around: room after room, recording after recording, or takes them with him. An owner's new phone looks at
-one or two cameras, or is registered or vouched for by a second factor. To make it fire: log in from a new device behind a new
-network to an account in use for weeks, and open four views.
+one or two cameras, or is registered or vouched for by a second factor.
 """
 false_positives = """
 An owner on a borrowed computer or a tablet not used for months, away from home, who looks through the night's recordings.
@@ -16,6 +15,9 @@ An owner on a borrowed computer or a tablet not used for months, away from home,
 blind_spots = """
 An intruder who looks at less, who comes from the owner's own network, who stole a session, passed the second factor, reset the password,
 or registers his device. Accounts seen for less than a week.
+"""
+validation = """
+Log in from a new device behind a new network to an account in use for weeks, and open four views.
 """
 runbook = """
 1. List the views of this `session` since `strange_login_at`: which cameras, which `resource_label`, how fast?

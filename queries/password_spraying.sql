@@ -8,7 +8,6 @@ summary  = "{failures_day} failed logins to {failed_accounts_day} accounts from 
 why      = """
 A few common passwords, or one leaked password each, are tried on many accounts, slowly, so that no account is locked and no fast counter fills.
 Only failures count that come neither from a device nor from a network that the account knew a day ago. People who slip get in soon after.
-To make it fire: fail once on each of 5 accounts that never used this address, within a day and over more than 10 minutes.
 """
 false_positives = """
 An address where several people log in for the first time, all fail, and nobody gets in for a day: a broken kiosk, a probe with expired passwords.
@@ -17,6 +16,9 @@ Carriers, campuses and outages stay silent: there more accounts get in than fail
 blind_spots = """
 An address that tries 4 accounts a day or fewer (see spraying_from_many_sources, rotating_addresses). More than 3 tries an account. An attacker
 who gets in to half as many accounts as he fails on. Fast lists are left to credential_stuffing.
+"""
+validation = """
+Fail once on each of 5 accounts that never used this address, within a day and over more than 10 minutes.
 """
 runbook = """
 1. List failed `login` events of this `ip` over the 24 hours before `updated_at`; sort by `account`: one or two for each means spraying.

@@ -8,7 +8,7 @@ summary  = "{action} of {resource} ({account}) by {actor} ({actor_type}) at {tim
 why      = """
 What a customer deleted must be gone: for other people, for staff, and for model training. Each use after the request is a breach of a
 promise, and has been a breach of law. A deletion that arrives late is put in its place by event time, and what was read since is found, as far as the
-lateness reaches. To make it fire: `recording_delete`, then `recording_view` of the same `resource` a second later.
+lateness reaches.
 """
 false_positives = """
 A deletion that was taken back (there is no action for it); a player that was open when the deletion came.
@@ -16,6 +16,9 @@ A deletion that was taken back (there is no action for it); a player that was op
 blind_spots = """
 Uses logged without `resource`, or under another id (clips, thumbnails, copies). Deletions more than 400 days ago. A deletion that arrives later than
 the lateness (`order.lateness`) is set aside with the late events: no use of that recording is found, before it came or after.
+"""
+validation = """
+`recording_delete`, then `recording_view` of the same `resource` a second later.
 """
 runbook = """
 1. List all events with this `resource` after `deleted_at`: who (`actor`, `actor_type`), which `source`, how often?

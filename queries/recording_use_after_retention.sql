@@ -7,13 +7,16 @@ attack   = ["T1213"]
 summary  = "{action} of {resource} ({account}) by {actor} ({actor_type}), recorded at {recorded_at}, {age_days} days ago"
 why      = """
 What the service promises to delete after 30 days must not be there for staff or programs on day 32. It is a broken promise, and training on it has to
-be undone. To make it fire: send a `recording_view` by an `employee` with a `recorded_at` of 32 days ago.
+be undone.
 """
 false_positives = """
 Plans with longer retention, and recordings that are kept for a court. Change the number of days in this rule, or join a table of accounts with longer plans.
 """
 blind_spots = """
 Uses logged without `recorded_at`. What customers and their guests watch themselves. The day after the end, in which it is cleared away.
+"""
+validation = """
+Send a `recording_view` by an `employee` with a `recorded_at` of 32 days ago.
 """
 runbook  = """
 1. List all events with this `resource`: who still uses it, and which `source` gives it out?

@@ -8,7 +8,6 @@ summary  = "{failed_accounts} accounts refused {addresses} addresses of AS{asn} 
 why      = """
 An attacker rents addresses of one hoster and takes the next before one stands out. Accounts that never used the network fail there, and hardly
 anybody gets in. A network in which customers live is left out: more accounts are at home there than fail.
-To make it fire: from 3 addresses of one system that no customer uses, fail on 10 accounts within a day.
 """
 false_positives = """
 A company or a VPN whose people sign up on one day and all fail. Partners and integrations are known to their accounts and do not count.
@@ -16,6 +15,9 @@ A company or a VPN whose people sign up on one day and all fail. Partners and in
 blind_spots = """
 Less than 10 accounts a day. Addresses of many systems (see spraying_from_many_sources). A system with many customers. Needs `asn`: silent
 without enrichment.
+"""
+validation = """
+From 3 addresses of one system that no customer uses, fail on 10 accounts within a day.
 """
 runbook = """
 1. List `login` events with this `asn` over the 24 hours before `updated_at` by `ip`: new names each time, one `user_agent`, addresses in turn confirm it.

@@ -7,7 +7,7 @@ attack   = ["T1078", "T1552"]
 summary  = "{actor} reached {customers} customers with a browser or from a private connection ({user_agent}, {network}), {deeds} times within a day"
 why      = """
 Keys of programs open every door, and nobody asks them for a ticket. A program does not change to a browser, nor does it move to a private connection,
-a mobile network or an anonymiser. To make it fire: send `live_view` with `actor_type` `service` and a browser as `user_agent`.
+a mobile network or an anonymiser.
 """
 false_positives = """
 A program that drives a browser (one that says so, like `HeadlessChrome`, is left out where `device_type` is known), or moves into customers' homes:
@@ -16,6 +16,9 @@ silent once it has done so for a day. Somebody who tests a program by hand.
 blind_spots = """
 A person who copies the program's agent and works from a data centre. Without `network` the agent alone tells. A private connection tells nothing of a
 service that is younger than a day. A thief who goes on for a day becomes usual: look at the first alert.
+"""
+validation = """
+Send `live_view` with `actor_type` `service` and a browser as `user_agent`.
 """
 runbook  = """
 1. List all events with this `actor` and this `ip` or `user_agent`: `account`, `resource_label`, from the first one on.

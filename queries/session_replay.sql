@@ -8,7 +8,6 @@ summary  = "session {session} of {account} came from {ip} with another client ({
 why      = """
 Whoever steals a session cookie needs no password and no second factor. He carries the token to his own machine: another TLS stack,
 program or system, behind a network the account never used. A telephone that hops between home and carrier stays the same client.
-To make it fire: copy a session token to another machine on another network and refresh it with a second client.
 """
 false_positives = """
 A company network that breaks TLS open, on the first day there. A session that moves with a restored backup to a new telephone while
@@ -17,6 +16,9 @@ away from home.
 blind_spots = """
 A thief with the same program and the same TLS fingerprint, or behind a network of the owner. Sessions older than 30 days between two
 uses. Without TLS fingerprints only another program, system or device is seen, and only where the ASN is known.
+"""
+validation = """
+Copy a session token to another machine on another network and refresh it with a second client.
 """
 runbook = """
 1. End this `session` and all others of this `account`, so that stolen refresh tokens die too.

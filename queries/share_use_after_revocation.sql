@@ -7,7 +7,7 @@ attack   = ["T1078"]
 summary  = "{actor} used {account} ({action}) at {time}, share taken back at {revoked_at}"
 why      = """
 People take a share back when they part, move out, or are afraid. A guest who still sees their home is the reason why they did it. Grants after the
-revocation make it good again. To make it fire: `share_revoke` with a guest in `resource`, and a minute later `live_view` with this `actor`.
+revocation make it good again.
 """
 false_positives = """
 A share that was given again by a way that is not logged as `share_grant`. A guest with two shares, of which one was taken back.
@@ -15,6 +15,9 @@ A share that was given again by a way that is not logged as `share_grant`. A gue
 blind_spots = """
 Shares that name the guest in another way than `actor` does. Revocations more than 400 days ago. The first
 30 seconds, for clocks that differ; refreshed sessions without a look. A revocation that arrives later than the lateness finds nothing.
+"""
+validation = """
+`share_revoke` with a guest in `resource`, and a minute later `live_view` with this `actor`.
 """
 runbook  = """
 1. List all events with this `account` and `actor` after `revoked_at`: which cameras, how long, did they talk or sound the siren?

@@ -8,7 +8,6 @@ summary  = "{account} let in {ip} with a client that {failed_accounts} other acc
 why      = """
 The one success among the failures of a list is a household with a stranger in it. The address may be clean: the program that came through
 it (TLS fingerprint or user agent) or the device id has failed on many accounts that never knew it. This names the account that fell.
-To make it fire: fail on 5 accounts with one fingerprint from new addresses within a day, then log in to another account with it.
 """
 false_positives = """
 An owner with a new client in a new place, whose client looks like the attacker's: a rare browser that both use.
@@ -16,6 +15,9 @@ An owner with a new client in a new place, whose client looks like the attacker'
 blind_spots = """
 The first successes of a list, before it failed on 5 accounts. A fingerprint that many honest clients share: of these about as many get in
 as fail. Another fingerprint and device for each try. A login from a device or network that the account has known for a day.
+"""
+validation = """
+Fail on 5 accounts with one fingerprint from new addresses within a day, then log in to another account with it.
 """
 runbook = """
 1. End all sessions of this `account`, force a new password, and tell the owner by a channel that the intruder cannot read.

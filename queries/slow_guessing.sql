@@ -8,7 +8,6 @@ summary  = "{failures} failed logins to {account} on {days} days of a week, from
 why      = """
 One account is guessed a few times a day for weeks, below every lock-out. An owner who forgot a password gives up or resets it the same
 day; failures from places and devices that the account does not know, day after day, are somebody else.
-To make it fire: fail 5 times a day for 3 days on an account, from an address and device that it never used.
 """
 false_positives = """
 An app on an old tablet in a holiday home, with an old password, that tries every day. A former partner who does not give up. An owner who
@@ -17,6 +16,9 @@ forgets the password anew each day on new devices gets in each time: ten failure
 blind_spots = """
 Less than 12 failures a week, or on less than 3 days. Guessing from a network or device that the account knows. Many accounts in turn
 are left to password_spraying. Fast guessing is left to brute_force and distributed_guessing.
+"""
+validation = """
+Fail 5 times a day for 3 days on an account, from an address and device that it never used.
 """
 runbook = """
 1. List failed `login` events of this `account` over the 7 days before `updated_at` by `ip` and `user_agent`: even gaps and many clients confirm it.

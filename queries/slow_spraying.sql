@@ -8,7 +8,6 @@ summary  = "{failed_accounts} accounts refused {ip} on {days} days of a week, ne
 why      = """
 Two or three accounts a day from one address, for weeks, below every daily counter. Only attempts from devices and networks that the account did not
 know a day ago count. Honest people who fail on a new address mostly get in there soon after; hardly anybody gets in here.
-To make it fire: fail on 3 accounts a day, for 3 days, from one address that is new to them.
 """
 false_positives = """
 A public computer (library, hotel) at which guests fail and give up. A carrier exit stays silent while as many new customers get in as fail.
@@ -16,6 +15,9 @@ A public computer (library, hotel) at which guests fail and give up. A carrier e
 blind_spots = """
 Less than 8 accounts a week, or on less than 3 days. An address for each try (see spraying_from_many_sources). From 5 accounts a day on it is left to
 password_spraying.
+"""
+validation = """
+Fail on 3 accounts a day, for 3 days, from one address that is new to them.
 """
 runbook = """
 1. List failed `login` events of this `ip` over the 7 days before `updated_at`: other names each day, even gaps, one `user_agent` confirm it.

@@ -9,7 +9,6 @@ why      = """
 A program works through a list from many addresses (a botnet, residential proxies), one or two tries from each, so that no address stands out.
 The program is the same: one TLS fingerprint, or user agent where there is none. Only attempts from devices and networks that are new to the account
 count; of honest people with a new device about as many get in as fail.
-To make it fire: from 5 addresses, fail on 8 accounts that never used them, with one fingerprint, within a day.
 """
 false_positives = """
 A release of an app with a new fingerprint that fails for all who install it anew; a partner's program that moved to new servers with expired
@@ -18,6 +17,9 @@ credentials. Failures of the service itself do not count.
 blind_spots = """
 A fingerprint that many honest clients share, or another one for each try (see rotating_addresses, password_spraying, login_failure_surge).
 Less than 8 accounts a day. Logs with neither fingerprint nor user agent. An attacker who gets in to a third of what he tries.
+"""
+validation = """
+From 5 addresses, fail on 8 accounts that never used them, with one fingerprint, within a day.
 """
 runbook = """
 1. List `login` and `password_reset` with this `tls_fingerprint` (or `user_agent`) over the 24 hours before `updated_at`: new names each time confirm it.

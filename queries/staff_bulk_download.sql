@@ -6,14 +6,16 @@ quiet    = "24 hours"
 attack   = ["T1078", "T1213", "T1567"]
 summary  = "{actor} ({actor_type}) downloaded {recordings} recordings of {customers} customers within a day, {unexplained} times without a case of the customer"
 why      = """
-A case needs one recording or two; a collection needs many. What has been downloaded is out of reach for any deletion. To make it fire: as `employee`,
-download twenty different recordings within a day with a ticket that you opened, or ten without any.
+A case needs one recording or two; a collection needs many. What has been downloaded is out of reach for any deletion.
 """
 false_positives = """
 Requests by courts and police, if whoever answers them opens the case alone, and exports that a customer asked for on the telephone. Let somebody else open the case.
 """
 blind_spots = """
 Nine a day. Copies made by filming the screen, or with `recording_view`. Downloads on an open case of the customer, fewer than fifty a day.
+"""
+validation = """
+As `employee`, download twenty different recordings within a day with a ticket that you opened, or ten without any.
 """
 runbook  = """
 1. List the downloads of this `actor` of the last 30 days by `account`, `resource_label` and `ticket`; find out where the files went.

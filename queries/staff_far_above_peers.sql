@@ -7,7 +7,7 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) touched {customers} customers within a day, {unexplained} of them without a case of the customer; usual are {staff_accounts_usual}, for colleagues {peer_accounts_usual}"
 why      = """
 Curiosity and data theft show in numbers before anybody reads a ticket. The measure is the person's own past and that of colleagues, not a fixed
-number. To make it fire: after weeks with few customers a day, as `employee`, open tickets for twenty customers and view each.
+number.
 """
 false_positives = """
 Campaigns and recalls in which staff call customers by themselves. Up to three times the usual number with cases of customers stays silent.
@@ -15,6 +15,9 @@ Campaigns and recalls in which staff call customers by themselves. Up to three t
 blind_spots = """
 Everybody is busy at once. The first ten days of a service, when nothing is usual. Where `ticket_open` is not logged, accesses with any ticket count
 as explained: then it takes four times the usual number.
+"""
+validation = """
+After weeks with few customers a day, as `employee`, open tickets for twenty customers and view each.
 """
 runbook  = """
 1. List the accesses of this `actor` on that day by `account`, `action`, `resource_label` and `ticket`; which tickets did the person open?

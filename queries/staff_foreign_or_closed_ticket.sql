@@ -7,7 +7,7 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked {looks} times into {customers} homes within 7 days with tickets that do not fit; last: {ticket}, {fault}"
 why      = """
 A ticket opens one door, for as long as the case is open. One that belongs to another customer, was closed more than an hour ago, or was never opened
-by anybody is an excuse. To make it fire: open a ticket for one account, and use it twice as `employee` for `live_view` of another.
+by anybody is an excuse.
 """
 false_positives = """
 A mistyped number (one look is not enough), and work after the case was closed by mistake: let it be opened again, with a `ticket_open`.
@@ -16,6 +16,9 @@ Tickets of another system than the one that is logged: log both.
 blind_spots = """
 Tickets older than 90 days. "Nobody opened it" is said only once `ticket_open` has been logged for 14 days. A ticket that the viewer opened
 is not enough here: phone support does that; the rules about rooms, hours, numbers and the same victim count it.
+"""
+validation = """
+Open a ticket for one account, and use it twice as `employee` for `live_view` of another.
 """
 runbook  = """
 1. Look up `ticket`: whose is it (`ticket_account`), who opened and closed it, and when?

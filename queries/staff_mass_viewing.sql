@@ -8,7 +8,7 @@ summary  = "{actor} ({actor_type}) watched {customers_day} customers within a da
 why      = """
 An employee watched thousands of recordings of women in bedrooms and bathrooms for months, until a colleague noticed. A look into a home needs a
 reason that somebody else can check: a ticket, for this customer. One that is used for more than 3 customers, is another customer's, was closed, or
-was never opened counts as none. To make it fire: as `employee`, view five accounts within a day without a ticket.
+was never opened counts as none.
 """
 false_positives = """
 A team whose tool does not log the ticket; quality work on test accounts. Both want a ticket or an account list, not a higher threshold. A forgotten
@@ -17,6 +17,9 @@ ticket is excused while the customer has an open case; where `ticket_open` is no
 blind_spots = """
 Fewer than 5 customers a day and 15 in 30 days; one customer watched again and again (`staff_same_victim`). Tickets that the viewer opened: see
 `staff_far_above_peers` and `staff_private_labels`.
+"""
+validation = """
+As `employee`, view five accounts within a day without a ticket.
 """
 runbook  = """
 1. List `live_view`, `recording_view` and `recording_download` with this `actor` of the 30 days before `updated_at` whose `ticket` is empty or does not fit, by `account` and `resource_label`.

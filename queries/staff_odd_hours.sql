@@ -7,13 +7,16 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked {looks} times into {customers} homes within a week at hours at which they do not work; last: {fault}"
 why      = """
 A look at three in the morning by somebody who works by day, on a case that no customer opened, is nobody's job. The hours are those of the person,
-so shifts do not matter. To make it fire: after two weeks of work by day, as `employee`, view an account twice at night without a ticket.
+so shifts do not matter.
 """
 false_positives = """
 An emergency or a changed shift, with looks for which nobody opened a case. A case of the customer keeps it silent.
 """
 blind_spots = """
 Staff with fewer than 20 active hours on such days (working days, weekends). Who works at all hours. Night looks on open cases of customers.
+"""
+validation = """
+After two weeks of work by day, as `employee`, view an account twice at night without a ticket.
 """
 runbook  = """
 1. Compare the times of these accesses with the roster and with the door's log; look at `ip` and `device`: was it this person?

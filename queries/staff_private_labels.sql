@@ -7,7 +7,7 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked into bedrooms, bathrooms or nurseries of {customers} customers within 30 days, {private_looks} of {looks} looks that no case of a customer explains"
 why      = """
 Who works on a case looks at the camera that is broken; who seeks something else looks at the label. Counted are looks without a case that the customer
-opened. To make it fire: as `employee`, open a ticket for each of five accounts and view their `Bedroom`.
+opened.
 """
 false_positives = """
 Phone support that opens its cases itself and has a week of baby monitors. Labels with such a word for another place ("Bedroom window").
@@ -15,6 +15,9 @@ Phone support that opens its cases itself and has a week of baby monitors. Label
 blind_spots = """
 Labels without the room ("Camera 2"), with a nickname, or in a language that is not in the list: add words to the regular expression in this rule.
 Viewers for whom three in ten looks are at other rooms. Fewer than five customers in 30 days.
+"""
+validation = """
+As `employee`, open a ticket for each of five accounts and view their `Bedroom`.
 """
 runbook  = """
 1. List the accesses of this `actor` of the last 30 days by `account`, `resource_label` and `fault`.

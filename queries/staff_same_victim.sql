@@ -7,13 +7,16 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked into the home of {account} on {days} days within 30 days, {looks} times; last: {fault}"
 why      = """
 Who follows one person comes back to one account: a former partner, a neighbour, somebody famous. Only looks that no open case of the customer explains
-are counted; a case that the viewer opened explains nothing. To make it fire: as `employee`, view one account on four days without a ticket.
+are counted; a case that the viewer opened explains nothing.
 """
 false_positives = """
 Phone support that opens the case itself and comes back to a stubborn fault on four days. The recordings watched tell the difference.
 """
 blind_spots = """
 Fewer than four days in 30. Two colleagues who take turns. Cases that an accomplice opens, or that the customer left open.
+"""
+validation = """
+As `employee`, view one account on four days without a ticket.
 """
 runbook  = """
 1. List all events with this `account` whose `actor_type` is not `customer`, of the last 90 days: days, hours, `resource_label`, `fault`.

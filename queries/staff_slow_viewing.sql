@@ -7,13 +7,16 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked into {customers} homes on {days} days within 60 days without a ticket that fits"
 why      = """
 One look a day stays below every daily threshold, and months of it are thousands of looks. Days are counted on which somebody looked without a ticket
-that fits, and without an open case of the customer. To make it fire: as `employee`, view one account a week for five weeks without a ticket.
+that fits, and without an open case of the customer.
 """
 false_positives = """
 Staff who often forget the ticket, where `ticket_open` is not logged: a forgotten one counts then, unless the viewer used one for this customer in the day before.
 """
 blind_spots = """
 Fewer than five such days in 60. Customers who have an open case at that time. Tickets that the viewer opened do not count here.
+"""
+validation = """
+As `employee`, view one account a week for five weeks without a ticket.
 """
 runbook  = """
 1. List all accesses of this `actor` of the last 90 days whose `ticket` is empty, closed or another customer's.

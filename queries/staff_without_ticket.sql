@@ -7,7 +7,7 @@ attack   = ["T1078", "T1213"]
 summary  = "{actor} ({actor_type}) looked {looks} times into {customers} homes within 7 days without a ticket, and without an open case of the customer"
 why      = """
 A look into a home needs a reason that somebody else can check. A ticket that was forgotten is excused while the customer has an open case, or had one
-until an hour ago. To make it fire: as `employee`, send three `live_view` without `ticket` for accounts without a `ticket_open`.
+until an hour ago.
 """
 false_positives = """
 Tools that do not log the ticket, and quality work on test accounts: make them log one. Where `ticket_open` is not logged, a forgotten ticket is excused
@@ -15,6 +15,9 @@ only if the viewer used one for this customer in the day before.
 """
 blind_spots = """
 Two looks a week. Customers with an open case, whoever works on it. Any text in `ticket` passes here; `staff_foreign_or_closed_ticket` asks what it is.
+"""
+validation = """
+As `employee`, send three `live_view` without `ticket` for accounts without a `ticket_open`.
 """
 runbook  = """
 1. List the accesses with this `actor` and an empty `ticket` of the 30 days before `updated_at`, by `account` and `resource_label`.

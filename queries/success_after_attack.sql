@@ -8,7 +8,6 @@ summary  = "{account} let in {ip} after it had failed on {failed_accounts_hour} 
 why      = """
 Thousands of failures are noise; the one success among them is a household with a stranger in it. This names the account that fell,
 also when the right password is used the next day from a clean address, or from behind the owner's own network.
-To make it fire: fail on an account ten times with new devices, then log in with one more.
 """
 false_positives = """
 An owner without a known device behind the same address as an attacker; an owner on a new device who needed more than ten tries and no
@@ -17,6 +16,9 @@ reset; an owner who gets a new device on the day after strangers tried the accou
 blind_spots = """
 A success before the address has failed on 5 accounts. A password found by one address at first try and used from another (see
 unfamiliar_login). Guessing slower than ten tries in two days. A device id stolen with the password. Logins without an address.
+"""
+validation = """
+Fail on an account ten times with new devices, then log in with one more.
 """
 runbook = """
 1. End all sessions of this `account`, force a new password and tell the owner by a channel that the intruder cannot read.

@@ -7,13 +7,16 @@ attack   = ["T1213"]
 summary  = "{actor} read {resource} of {account}: {reason_gone}; within a day {recordings} recordings of {customers} customers that should be gone"
 why      = """
 What a model has learned cannot be deleted from it. Reads of recordings that were deleted, whose account was deleted, or whose retention has ended have
-to stop the run, not be found by an audit. To make it fire: `recording_delete`, then `model_training_read` of the same `resource`.
+to stop the run, not be found by an audit.
 """
 false_positives = """
 A job that lists recordings without reading them, if it logs that as a read. Plans with longer retention: change the number of days.
 """
 blind_spots = """
 Copies under another id. Deletions more than 400 days ago, or that are told later than the lateness: they re-check nothing.
+"""
+validation = """
+`recording_delete`, then `model_training_read` of the same `resource`.
 """
 runbook  = """
 1. Stop the training job of this `actor`, and keep its list of inputs.

@@ -8,7 +8,6 @@ summary  = "{account} logged in from {ip} ({country}, {network}) by {agent} on {
 why      = """
 Somebody who knows the password comes from his own place with his own machine. One new thing is life; device, network, provider and
 country or program new at once, on an account with habits, is a stranger until shown otherwise. Named at the login, before any deed.
-To make it fire: log in to an account that is used for weeks from a rented server, with a browser it never used.
 """
 false_positives = """
 An owner on a journey who logs in with a borrowed computer. A household's second device that is used once in some months, away from home.
@@ -17,6 +16,9 @@ blind_spots = """
 Accounts first seen within a day; those seen for less than a week or hardly ever, unless country and program are new or it is a data centre.
 An intruder behind VPN, relay or a mobile network in another country who copies the owner's program, or from the owner's provider. Logins
 within a day of a password reset. Without `asn`, `country` and `agent` it is silent.
+"""
+validation = """
+Log in to an account that is used for weeks from a rented server, with a browser it never used.
 """
 runbook = """
 1. Compare `ip`, `country`, `agent` and `device` with the logins of this `account` in the 30 days before. `risk` far above `risk_usual` speaks for a stranger.

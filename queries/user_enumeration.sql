@@ -8,7 +8,6 @@ summary  = "{unknown_accounts} names without an account tried from {ip} within a
 why      = """
 Before passwords are tried, lists are cleaned: login and password reset tell whether a name has an account. An owner mistypes one name,
 twice; nobody mistypes five. Names that answer otherwise are the next victims: they are in `accounts`.
-To make it fire: ask for a password reset of 5 names that do not exist from one address within a day.
 """
 false_positives = """
 A kiosk, a school or a carrier behind one address: it stays silent where as many accounts get in as names are wrong. A migration that
@@ -17,6 +16,9 @@ lost accounts.
 blind_spots = """
 Less than 5 wrong names a day from an address. Services that log no reason, or one reason for a wrong name and a wrong password alike:
 then password_spraying and spraying_from_many_sources see the failures only.
+"""
+validation = """
+Ask for a password reset of 5 names that do not exist from one address within a day.
 """
 runbook = """
 1. List `login` and `password_reset` of this `ip` over 24 hours by `reason`: many `unknown_account` with few repeats confirm it.
