@@ -9,7 +9,6 @@ summary  = "{account} logged in from {ip} ({country}), {km} km from its login {i
 why      = """
 One person cannot be in two far places within hours. Only logins of a device that is new to the account are looked at, only between
 places that say where a person is: neither VPN, relay, Tor nor mobile networks, and no address that many accounts share.
-To make it fire: log in, and an hour later with another device from an address a thousand kilometres away.
 """
 false_positives = """
 Two people with one account in two cities. A company network that leaves in another country. Addresses whose position is out of date.
@@ -17,6 +16,9 @@ Two people with one account in two cities. A company network that leaves in anot
 blind_spots = """
 An intruder near the owner, behind a VPN, or with the owner's device id. Sessions without a login. Silent without positions; radius unknown
 is taken as 50 km. Addresses of more than 20 accounts are left out.
+"""
+validation = """
+Log in, and an hour later with another device from an address a thousand kilometres away.
 """
 runbook = """
 1. Look at both logins: `device`, `agent` and `ip` known for weeks at one of them, new at the other?

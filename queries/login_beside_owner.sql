@@ -7,8 +7,7 @@ attack   = ["T1078"]
 summary  = "{account} logged in from {ip} by a device and from a network that are new to it, while {device_elsewhere} used it at {ip_elsewhere} ({elsewhere_at})"
 why      = """
 An owner who logs in with a new device somewhere else leaves the old one in the pocket, not in use at home. Two at once, one of them
-unknown in device, network and program or from a data centre, are two people. To make it fire: use an account at home,
-and log in within half an hour from a new device behind a new provider.
+unknown in device, network and program or from a data centre, are two people.
 """
 false_positives = """
 A family with one password: the second one's new device, away from home, while the first one looks at the door.
@@ -16,6 +15,9 @@ A family with one password: the second one's new device, away from home, while t
 blind_spots = """
 An intruder who waits for the night, or comes from the owner's provider. Tablets on the wall that refresh all day are use, too.
 Silent without `asn`. Accounts seen for less than a week.
+"""
+validation = """
+Use an account at home, and log in within half an hour from a new device behind a new provider.
 """
 runbook = """
 1. Compare both: `device`, `agent`, `ip`. Which of them was known a week ago?

@@ -14,7 +14,7 @@ An owner's new phone on a mobile network that answers the door within an hour of
 """
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who reset the password, who stole a session and so needs no
-login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than a week.
+login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than two days.
 """
 validation = """
 Log in from a new device behind a new network to an account in use for weeks, and speak.
@@ -51,7 +51,7 @@ histories AS (
             OVER same_place AS place_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
-            OVER weeks_ago AS weeks_ago_seen_at,
+            OVER days_ago AS days_ago_seen_at,
         count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors,
         max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER account_day AS reset_at
     FROM acts
@@ -71,10 +71,10 @@ histories AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
-        weeks_ago AS (
+        days_ago AS (
             PARTITION BY account
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '7' DAY PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '2' DAY PRECEDING
         ),
         same_device_hour AS (
             PARTITION BY account, device
@@ -94,7 +94,7 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
-        AND weeks_ago_seen_at IS NOT NULL
+        AND days_ago_seen_at IS NOT NULL
         AND visits >= 5
         AND reset_at IS NULL
 ),

@@ -8,7 +8,6 @@ summary  = "device {device} came to {account} within the last three weeks, was t
 why      = """
 An intruder who only watches changes nothing and stays for weeks. Devices of a household meet: at home, sooner or later, all of them use one
 network. A device that came later than the others, comes again and again and never meets them belongs to somebody else.
-To make it fire: use an account for weeks, then log in with a second device on another network, and come back for a week.
 """
 false_positives = """
 A relative in another town who got the password; they should have a share of their own. A new work laptop that never comes home. An
@@ -17,6 +16,9 @@ old telephone that was given away and still refreshes.
 blind_spots = """
 The first week of the intruder. Accounts younger than three weeks. Intruders behind the owner's provider, without a device id, or with a
 new one each time. Without `asn` the address prefix is the network, and IPv6 homes with changing prefixes look like many.
+"""
+validation = """
+Use an account for weeks, then log in with a second device on another network, and come back for a week.
 """
 runbook = """
 1. Look at the first `login` of this `device`: an alert of unfamiliar_login or success_after_attack then?

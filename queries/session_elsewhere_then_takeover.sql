@@ -7,8 +7,7 @@ attack   = ["T1550.004", "T1098"]
 summary  = "{action} of {account} in session {session} from {ip} ({network}), a network and provider that are new to it, without a login there"
 why      = """
 A stolen session looks like the owner's device: same id, same program, same TLS if the thief takes care. What is left is the place, and what
-is done there: owner locked out, share given, siren, several settings, recordings taken away. To make it fire: carry a session to
-another household's network and change the e-mail address.
+is done there: owner locked out, share given, siren, several settings, recordings taken away.
 """
 false_positives = """
 An owner at a friend's house who sounds the siren or changes the password there for the first time.
@@ -16,6 +15,9 @@ An owner at a friend's house who sounds the siren or changes the password there 
 blind_spots = """
 Silent where `network` is not known as residential, hosting or Tor: hotels and offices are too common. A thief who only watches, or who sits
 behind a carrier, a VPN or the owner's own provider. Accounts seen for less than a week.
+"""
+validation = """
+Carry a session to another household's network and change the e-mail address.
 """
 runbook = """
 1. List the places of this `session` in the last days: does it hop back to the home network while the new place is still in use?
