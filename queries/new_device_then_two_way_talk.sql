@@ -52,8 +52,7 @@ histories AS (
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER days_ago AS days_ago_seen_at,
-        count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors,
-        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER account_day AS reset_at
+        count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors
     FROM acts
     WINDOW
         same_device AS (
@@ -80,11 +79,6 @@ histories AS (
             PARTITION BY account, device
             ORDER BY time
             RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
-        ),
-        account_day AS (
-            PARTITION BY account
-            ORDER BY time
-            RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
         )
 ),
 strangers AS (
@@ -96,18 +90,24 @@ strangers AS (
         AND place_seen_at IS NULL
         AND days_ago_seen_at IS NOT NULL
         AND visits >= 5
-        AND reset_at IS NULL
 ),
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at,
+        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER last_day AS reset_at
     FROM strangers
-    WINDOW recent AS (
-        PARTITION BY account
-        ORDER BY time
-        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
-    )
+    WINDOW
+        recent AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+        ),
+        last_day AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
+        )
 )
 SELECT
     time,
@@ -123,4 +123,5 @@ FROM entries
 WHERE action IN ('two_way_talk', 'siren')
     AND outcome <> 'failure'
     AND strange_login_at IS NOT NULL
+    AND reset_at IS NULL
     AND second_factors = 0
