@@ -14,7 +14,7 @@ An owner who logs in with a new phone away from home and changes the password or
 """
 blind_spots = """
 An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or who stole a session and so needs no
-login. Accounts seen for less than two days. `password_reset` does not count: it is what people do who forgot. One setting alone.
+login. Accounts seen for less than two days, or for less than a week and hardly. `password_reset` does not count: it is what people do who forgot. One setting alone.
 """
 validation = """
 Log in from a new device behind a new network to an account in use for weeks, and grant a share.
@@ -50,6 +50,8 @@ histories AS (
             OVER same_place AS place_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
+            OVER weeks_ago AS weeks_ago_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER days_ago AS days_ago_seen_at
     FROM acts
     WINDOW
@@ -68,6 +70,11 @@ histories AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
+        weeks_ago AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '7' DAY PRECEDING
+        ),
         days_ago AS (
             PARTITION BY account
             ORDER BY time
@@ -81,8 +88,10 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
-        AND days_ago_seen_at IS NOT NULL
-        AND visits >= 5
+        AND (
+            (weeks_ago_seen_at IS NOT NULL AND visits >= 5)
+            OR (days_ago_seen_at IS NOT NULL AND visits >= 8)
+        )
 ),
 entries AS (
     SELECT

@@ -14,7 +14,7 @@ An owner's new phone on a mobile network that answers the door within an hour of
 """
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who reset the password, who stole a session and so needs no
-login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than two days.
+login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than two days, or for less than a week and hardly.
 """
 validation = """
 Log in from a new device behind a new network to an account in use for weeks, and speak.
@@ -51,6 +51,8 @@ histories AS (
             OVER same_place AS place_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
+            OVER weeks_ago AS weeks_ago_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER days_ago AS days_ago_seen_at,
         count(*) FILTER (WHERE action = 'mfa_verify' AND outcome = 'success') OVER same_device_hour AS second_factors
     FROM acts
@@ -70,6 +72,11 @@ histories AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
+        weeks_ago AS (
+            PARTITION BY account
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '7' DAY PRECEDING
+        ),
         days_ago AS (
             PARTITION BY account
             ORDER BY time
@@ -88,8 +95,10 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
-        AND days_ago_seen_at IS NOT NULL
-        AND visits >= 5
+        AND (
+            (weeks_ago_seen_at IS NOT NULL AND visits >= 5)
+            OR (days_ago_seen_at IS NOT NULL AND visits >= 8)
+        )
 ),
 entries AS (
     SELECT

@@ -33,6 +33,7 @@ WITH acts AS (
         account,
         ip,
         CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
+        asn,
         device,
         session,
         user_agent
@@ -49,6 +50,8 @@ histories AS (
         *,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND device <> '')
             OVER same_device AS device_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND asn IS NOT NULL)
+            OVER same_asn AS asn_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
             OVER same_place AS place_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
@@ -66,6 +69,11 @@ histories AS (
         ),
         same_place AS (
             PARTITION BY account, place
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_asn AS (
+            PARTITION BY account, asn
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
@@ -97,6 +105,7 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND asn_seen_at IS NULL
         AND weeks_ago_seen_at IS NOT NULL
         AND visits >= 5
         AND reset_at IS NULL
