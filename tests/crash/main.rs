@@ -36,6 +36,31 @@ const FAILPOINTS: [&str; 8] = [
     "outbox.synced=2:abort",
 ];
 
+/// Rules of every kind of window, and of what is learned: with all of them a debug build restores for
+/// longer than it lives.
+const RULES: [&str; 12] = [
+    "account_use_after_deletion",
+    "brute_force",
+    "credential_stuffing",
+    "distributed_guessing",
+    "login_failure_surge",
+    "new_device_then_takeover",
+    "new_device_then_two_way_talk",
+    "password_spraying",
+    "recording_use_after_deletion",
+    "shared_device_or_fingerprint",
+    "staff_mass_viewing",
+    "success_after_attack",
+];
+
+fn copy_rules(folder: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+    std::fs::create_dir(folder.join("rules")).unwrap();
+    for name in RULES.map(|rule| format!("{rule}.sql")) {
+        std::fs::copy(from.join(&name), folder.join("rules").join(&name)).unwrap();
+    }
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -46,7 +71,9 @@ fn log_and_truth(folder: &Path, n_events: u64) -> (String, Told) {
     let n_events = n_events.to_string();
     let simulate = ["simulate", "--seed", "11", "--events", &n_events, "-o"];
     assert!(nightlatch().args(simulate).arg(&log).status().unwrap().success());
-    let replay = nightlatch().args(["replay", "--json", "--quiet"]).arg(&log).output().unwrap();
+    let mut replay = nightlatch();
+    replay.args(["replay", "--json", "--quiet", "--rules"]).arg(folder.join("rules")).arg(&log);
+    let replay = replay.output().unwrap();
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
     let expected = newest(&told(alerts(&replay.stdout)));
     assert!(expected.len() >= 50, "the log holds few alerts: {}", expected.len());
@@ -68,7 +95,8 @@ fn configuration(folder: &Path, topic: &str, receiver: &Receiver) -> PathBuf {
     let (folder, brokers) = (folder.display(), broker::address());
     write!(
         text,
-        "[http]\nlisten = \"127.0.0.1:0\"\n\n[state]\nfolder = \"{folder}/state\"\n\
+        "rules = \"{folder}/rules\"\n\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n\n[state]\nfolder = \"{folder}/state\"\n\
          checkpoint_every = \"300 milliseconds\"\n\n\
          [order]\nidle_after = \"2 seconds\"\nidle_release = \"3 seconds\"\n\n\
          [kafka]\nbrokers = \"{brokers}\"\ngroup = \"{}\"\ntopics = [\"{topic}\"]\n\n\
@@ -104,6 +132,7 @@ fn killed_fifty_times_it_delivers_what_one_replay_finds() {
     let seed = setting("NIGHTLATCH_CRASH_SEED", u64::from(std::process::id()));
     println!("NIGHTLATCH_CRASH_SEED={seed}");
     let folder = tempfile::tempdir().unwrap();
+    copy_rules(folder.path());
     let (log, expected) = log_and_truth(folder.path(), n_events);
     let topic = broker::unique("events");
     broker::create_topic(&topic, PARTITIONS as i32);
