@@ -380,7 +380,10 @@ fn reason(error: &serde_json::Error) -> String {
 fn lines(path: &Path, mut take: impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
     let unreadable = |error: std::io::Error| {
         let error_text = error.to_string();
-        Error::usage("the file cannot be read").at(path.display().to_string()).detail(error_text)
+        Error::usage("the file cannot be read")
+            .at(path.display().to_string())
+            .detail(error_text)
+            .hint("alerts are what `replay --json` writes, truth is what `simulate --truth` writes")
     };
     let mut reader = open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();

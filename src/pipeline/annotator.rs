@@ -45,19 +45,20 @@ impl Annotator {
         self.learner.checkpoint(blocks)
     }
 
-    /// Takes back what was learned. What is damaged is not used: then learning begins anew.
+    /// Takes back what was learned, and says whether it could. What is damaged is not used: then
+    /// learning begins anew.
     pub(super) fn restore(
         &mut self,
         manifest: Option<&LearnerManifest>,
         blocks: &BlockReader,
-    ) -> Result<()> {
-        let Some(manifest) = manifest else { return Ok(()) };
+    ) -> Result<bool> {
+        let Some(manifest) = manifest else { return Ok(false) };
         let (learner, damage) = Learner::restore(&self.config, manifest, blocks)?;
-        if let Some(error) = damage {
+        if let Some(error) = &damage {
             tracing::warn!("what was learned cannot be read: {error}");
         }
         self.learner = learner;
-        Ok(())
+        Ok(damage.is_none())
     }
 
     /// Events before this time were learned from already, and come again.

@@ -31,13 +31,15 @@ pub fn restore(
     let order =
         Order::restore(config, manifest.watermark, &manifest.order, blocks, known.iter().copied())?;
     let state = alerting.restore(manifest, blocks)?;
-    annotator.restore(manifest.learner.as_ref(), blocks)?;
+    let is_learned = annotator.restore(manifest.learner.as_ref(), blocks)?;
     if state.rebuild_from.is_none() {
         return Ok((Restored { order, resume }, state));
     }
     // Events are read again from far before the manifest's position: the order stage begins anew, and
     // knows only which records were set aside before.
-    manifest.watermark.iter().for_each(|time| annotator.learned_until(*time));
+    // A memory that was lost learns from what comes again.
+    let learned_until = manifest.watermark.filter(|_| is_learned);
+    learned_until.iter().for_each(|time| annotator.learned_until(*time));
     let mut order = Order::new(config);
     order.know(known.into_iter().map(|known| KnownInput { newest_before: None, ..known }));
     Ok((Restored { order, resume }, state))
