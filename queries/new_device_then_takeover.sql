@@ -13,8 +13,8 @@ false_positives = """
 An owner who logs in with a new phone away from home and changes the password or gives a share that day.
 """
 blind_spots = """
-An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or who stole a session and so needs no
-login. Accounts seen for less than two days, or for less than a week and hardly. `password_reset` does not count: it is what people do who forgot. One setting alone.
+An intruder who waits for more than a day, who comes from the owner's own network or carrier exit, or from the owner's provider with the
+owner's program, or who stole a session and so needs no login. Accounts seen for less than two days, or for less than a week and hardly. `password_reset` does not count: it is what people do who forgot. One setting alone.
 """
 validation = """
 Log in from a new device behind a new network to an account in use for weeks, and grant a share.
@@ -33,6 +33,8 @@ WITH acts AS (
         account,
         ip,
         CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
+        asn,
+        agent,
         device,
         session,
         user_agent
@@ -48,6 +50,9 @@ histories AS (
             OVER same_device AS device_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
             OVER same_place AS place_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND asn IS NOT NULL)
+            OVER same_asn AS asn_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_agent AS agent_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER weeks_ago AS weeks_ago_seen_at,
@@ -62,6 +67,16 @@ histories AS (
         ),
         same_place AS (
             PARTITION BY account, place
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_asn AS (
+            PARTITION BY account, asn
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_agent AS (
+            PARTITION BY account, agent
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
@@ -88,6 +103,7 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND (asn_seen_at IS NULL OR agent_seen_at IS NULL)
         AND (
             (weeks_ago_seen_at IS NOT NULL AND visits >= 5)
             OR (days_ago_seen_at IS NOT NULL AND visits >= 8)
@@ -96,7 +112,7 @@ strangers AS (
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
+        min(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at
     FROM strangers
     WINDOW recent AS (
         PARTITION BY account

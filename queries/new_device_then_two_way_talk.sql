@@ -10,11 +10,11 @@ Strangers have used two-way talk and sirens to insult and frighten people, child
 device and a network that are new to the account, within an hour of the login and without a second factor, is that.
 """
 false_positives = """
-An owner's new phone on a mobile network that answers the door within an hour of its login, where no second factor is asked for.
+An owner's new phone on a mobile network that the account never used, which answers the door within an hour of its login, where no second factor is asked for.
 """
 blind_spots = """
 An intruder who waits for more than an hour, who passed the second factor, who reset the password, who stole a session and so needs no
-login, or who comes from the owner's own network or with the owner's device id. Accounts seen for less than two days, or for less than a week and hardly.
+login, who comes from the owner's own network, with the owner's device id, or from the owner's provider with the owner's program. Accounts seen for less than two days, or for less than a week and hardly.
 """
 validation = """
 Log in from a new device behind a new network to an account in use for weeks, and speak.
@@ -33,6 +33,8 @@ WITH acts AS (
         account,
         ip,
         CASE WHEN ip_prefix <> '' THEN ip_prefix ELSE ip END AS place,
+        asn,
+        agent,
         device,
         session,
         user_agent,
@@ -49,6 +51,9 @@ histories AS (
             OVER same_device AS device_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
             OVER same_place AS place_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND asn IS NOT NULL)
+            OVER same_asn AS asn_seen_at,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_agent AS agent_seen_at,
         count(*) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success') OVER same_account AS visits,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER weeks_ago AS weeks_ago_seen_at,
@@ -64,6 +69,16 @@ histories AS (
         ),
         same_place AS (
             PARTITION BY account, place
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_asn AS (
+            PARTITION BY account, asn
+            ORDER BY time
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+        ),
+        same_agent AS (
+            PARTITION BY account, agent
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
@@ -95,6 +110,7 @@ strangers AS (
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND (asn_seen_at IS NULL OR agent_seen_at IS NULL)
         AND (
             (weeks_ago_seen_at IS NOT NULL AND visits >= 5)
             OR (days_ago_seen_at IS NOT NULL AND visits >= 8)
@@ -103,7 +119,7 @@ strangers AS (
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at,
+        min(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at,
         max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER last_day AS reset_at
     FROM strangers
     WINDOW

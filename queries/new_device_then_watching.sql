@@ -113,7 +113,7 @@ strangers AS (
 entries AS (
     SELECT
         *,
-        max(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at,
+        min(time) FILTER (WHERE action = 'login' AND outcome = 'success') OVER recent AS strange_login_at,
         count(*) FILTER (WHERE action IN ('live_view', 'recording_view') AND outcome <> 'failure') OVER recent AS views,
         count(*) FILTER (WHERE action = 'recording_download' AND outcome <> 'failure') OVER recent AS downloads
     FROM strangers

@@ -14,7 +14,8 @@ A company network that breaks TLS open, on the first day there. A session that m
 away from home.
 """
 blind_spots = """
-A thief with the same program and the same TLS fingerprint, or behind a network of the owner. Sessions older than 30 days between two
+A thief with the same program and the same TLS fingerprint, or with another version of the program: apps update themselves. One behind a
+network of the owner. Sessions older than 30 days between two
 uses. Without TLS fingerprints only another program, system or device is seen, and only where the ASN is known.
 """
 validation = """
@@ -84,13 +85,5 @@ QUALIFY place <> ''
     AND place_seen_at IS NULL
     AND (
         (tls_fingerprint <> tls_fingerprint_before AND user_agent = user_agent_before)
-        OR (
-            asn <> asn_before
-            AND (
-                tls_fingerprint <> tls_fingerprint_before
-                OR agent <> agent_before
-                OR os <> os_before
-                OR device <> device_before
-            )
-        )
+        OR (asn <> asn_before AND (agent <> agent_before OR os <> os_before OR device <> device_before))
     )

@@ -14,7 +14,7 @@ An app on an old tablet in a holiday home, with an old password, that tries ever
 forgets the password anew each day on new devices gets in each time: ten failures for each success are left out.
 """
 blind_spots = """
-Less than 12 failures a week, or on less than 3 days. Guessing from a network or device that the account knows. Many accounts in turn
+Less than 12 failures a week, or on less than 3 days. Guessing from a network, provider or device that the account knows. Many accounts in turn
 are left to password_spraying. Fast guessing is left to brute_force and distributed_guessing.
 """
 validation = """
@@ -44,6 +44,7 @@ WITH strangers AS (
         AND coalesce(device_known_days, 0) < 1
         AND coalesce(ip_known_days, 0) < 1
         AND coalesce(prefix_known_days, 0) < 1
+        AND coalesce(asn_known_days, 0) < 1
 )
 SELECT
     time,

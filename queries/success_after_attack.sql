@@ -48,7 +48,7 @@ histories AS (
         max(time) FILTER (WHERE outcome = 'success' AND place <> '') OVER same_place AS place_seen_at,
         max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success')
             OVER same_account AS account_seen_at,
-        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER account_day AS reset_at
+        max(time) FILTER (WHERE action = 'password_reset' AND outcome = 'success') OVER two_days AS reset_at
     FROM logins
     WINDOW
         same_device AS (
@@ -66,10 +66,10 @@ histories AS (
             ORDER BY time
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
         ),
-        account_day AS (
+        two_days AS (
             PARTITION BY account
             ORDER BY time
-            RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
+            RANGE BETWEEN INTERVAL '48' HOUR PRECEDING AND CURRENT ROW
         )
 ),
 tries AS (

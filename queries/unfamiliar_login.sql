@@ -13,7 +13,8 @@ false_positives = """
 An owner on a journey who logs in with a borrowed computer. A household's second device that is used once in some months, away from home.
 """
 blind_spots = """
-Accounts first seen within a day; those seen for less than a week or hardly ever, unless country and program are new or it is a data centre.
+Accounts first seen within a day; those seen for less than a week or hardly ever, unless country and program are new after three visits or
+a week, or it is a data centre.
 An intruder behind VPN, relay or a mobile network in another country who copies the owner's program, or from the owner's provider. Logins
 within a day of a password reset. Without `asn`, `country` and `agent` it is silent.
 """
@@ -137,7 +138,12 @@ WHERE action = 'login'
     AND visits >= 1
     AND (
         network IN ('hosting', 'tor')
-        OR (agent_seen_at IS NULL AND country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile'))
+        OR (
+            (weeks_ago_seen_at IS NOT NULL OR visits >= 3)
+            AND agent_seen_at IS NULL
+            AND country_seen_at IS NULL
+            AND network NOT IN ('vpn', 'relay', 'mobile')
+        )
         OR (
             weeks_ago_seen_at IS NOT NULL
             AND visits >= 5

@@ -12,8 +12,13 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
 fn engine(query: &str, limits: StateLimits) -> Engine {
-    let rule = parse_rule("r.sql", "r.sql", &format!("{HEAD}{query}")).expect("front matter");
-    let (engine, refused) = Engine::new(vec![rule], &[], limits).expect("no references");
+    engine_of(&[query], limits)
+}
+
+fn engine_of(queries: &[&str], limits: StateLimits) -> Engine {
+    let rule = |query| parse_rule("r.sql", "r.sql", &format!("{HEAD}{query}"));
+    let rules = queries.iter().map(|query| rule(query).expect("front matter")).collect();
+    let (engine, refused) = Engine::new(rules, &[], limits).expect("no references");
     assert!(refused.is_empty(), "{}", refused[0]);
     engine
 }
@@ -129,4 +134,42 @@ fn evidence_is_kept_for_the_rows_in_the_logs_only() {
     let (witnesses, total) = engine.witnesses(0, 0, 10);
     let positions: Vec<i64> = witnesses.iter().map(|witness| witness.place.position).collect();
     assert_eq!((positions, total), (vec![0, first as i64], 2));
+}
+
+#[test]
+fn what_is_usual_for_a_key_is_no_evidence_and_is_not_kept_as_such() {
+    let query = "SELECT time, account, count(*) OVER (PARTITION BY account ORDER BY time \
+        RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING) AS visits \
+        FROM events QUALIFY action = 'two_way_talk' AND visits = 5000";
+    let mut engine = engine(query, UNBOUNDED);
+    let visits: Vec<Event> = (0..5_000).map(|i| event(i * SECOND, "anna")).collect();
+    engine.process(&batch(&visits, 0));
+    let mut talk = event(3 * DAY, "anna");
+    talk.action = "two_way_talk";
+    assert_eq!(engine.process(&batch(&[talk], 5_000)).len(), 1, "the visits are counted");
+    let (witnesses, total) = engine.witnesses(0, 0, 10);
+    assert_eq!((witnesses.len(), total), (1, 1), "the talk alone");
+    assert_eq!((stats(&engine, "1:account").rows, stats(&engine, "evidence").rows), (5_001, 1));
+}
+
+#[test]
+fn what_another_rule_counts_in_the_same_frame_is_no_evidence() {
+    let counting = |action: &str| {
+        format!(
+            "SELECT time, account, count(*) FILTER (WHERE action = '{action}') OVER (\
+            PARTITION BY account ORDER BY time \
+            RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS n \
+            FROM events QUALIFY action = '{action}' AND n = 2"
+        )
+    };
+    let (talks, logins) = (counting("two_way_talk"), counting("login"));
+    let mut engine = engine_of(&[&talks, &logins], UNBOUNDED);
+    let mut events: Vec<Event> = (0..6).map(|i| event(i * SECOND, "anna")).collect();
+    events[1].action = "two_way_talk";
+    events[5].action = "two_way_talk";
+    let matches = engine.process(&batch(&events, 0));
+    assert_eq!((matches[0].rule, matches[0].rows.clone()), (0, vec![5]));
+    let (witnesses, _) = engine.witnesses(0, 5, 10);
+    let positions: Vec<i64> = witnesses.iter().map(|witness| witness.place.position).collect();
+    assert_eq!(positions, [1, 5]);
 }

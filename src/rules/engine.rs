@@ -230,16 +230,16 @@ impl Engine {
         self.history.push(batch);
     }
 
-    /// Keeps the witnesses of the rows that some lane's log still holds.
+    /// Keeps the witnesses of the rows that some lane may still name as evidence.
     fn trim_history(&mut self) {
-        let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_row());
+        let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_witness());
         let oldest = oldest.map(|low| self.history.row_number(low)).min();
         self.history.trim(oldest.unwrap_or(self.history.next_row()));
-        let n_held = self.lanes.iter().map(|running| running.lane.n_rows()).sum();
+        let n_held = self.lanes.iter().map(|running| running.lane.n_witnesses()).sum();
         if self.history.is_loose(n_held) {
             let mut held = Vec::new();
             for running in &self.lanes {
-                running.lane.visit_rows(|low| held.push(self.history.row_number(low)));
+                running.lane.visit_witnesses(|low| held.push(self.history.row_number(low)));
             }
             held.sort_unstable();
             held.dedup();
@@ -327,17 +327,17 @@ impl Engine {
         }
     }
 
-    /// The rows inside the frames of `rule` at `row` of the batch that was processed last, in time
+    /// The rows that the aggregates of `rule` count at `row` of the batch that was processed last, in time
     /// order, the row itself among them. The newest `max` rows; the second value counts all, but of
     /// each frame no more than `max + 1`: a hot key must not make every alert walk a long frame.
     pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
         let row = row.saturating_sub(self.n_reread);
         let mut rows = Vec::new();
-        for &(lane, window) in &self.plans[rule].windows {
-            let running = &self.lanes[lane];
+        for ((lane, window), aggregates) in &self.plans[rule].aggregates {
+            let running = &self.lanes[*lane];
             let Ok(position) = running.positions.binary_search(&row) else { continue };
             let end = rows.len() + max.saturating_add(1);
-            running.lane.visit_frame(window, position, |low| {
+            running.lane.visit_frame(*window, aggregates, position, |low| {
                 rows.push(self.history.row_number(low));
                 rows.len() < end
             });

@@ -1,5 +1,6 @@
 //! One rule in the program that all rules share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -21,8 +22,8 @@ pub(super) struct RulePlan {
     pub(super) schema: SchemaRef,
     /// Every node that the rule stands on.
     pub(super) nodes: Vec<NodeId>,
-    /// The windows among them: lane and index of the window in it.
-    pub(super) windows: Vec<(usize, usize)>,
+    /// The aggregates among them, by lane and index of the window in it.
+    pub(super) aggregates: BTreeMap<(usize, usize), Vec<usize>>,
 }
 
 /// Adds a rule to a program.
@@ -56,17 +57,15 @@ fn finish(
     schema: Schema,
 ) -> RulePlan {
     let nodes = program.reachable(&columns, selection);
-    let mut windows: Vec<(usize, usize)> = Vec::new();
+    let mut aggregates: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for node in &nodes {
-        if let NodeKind::Window { lane, output: WindowOutput::Aggregate { window, .. } } =
+        if let NodeKind::Window { lane, output: WindowOutput::Aggregate { window, aggregate } } =
             program.nodes[*node].kind
         {
-            windows.push((lane, window));
+            aggregates.entry((lane, window)).or_default().push(aggregate);
         }
     }
-    windows.sort_unstable();
-    windows.dedup();
-    RulePlan { selection, columns, schema: Arc::new(schema), nodes, windows }
+    RulePlan { selection, columns, schema: Arc::new(schema), nodes, aggregates }
 }
 
 /// A rule must give the event time and the column that names its entity.

@@ -14,6 +14,17 @@ pub struct Frame {
     pub end_micros: TimeMicros,
 }
 
+/// From this distance on what a frame holds is what went before, not what happens.
+const HISTORY_MICROS: TimeMicros = 60 * 60 * 1_000_000;
+
+impl Frame {
+    /// Whether it ends an hour or more before the row: it tells what is usual for a key, and its rows
+    /// are no evidence of what is unusual.
+    pub(crate) fn is_history(self) -> bool {
+        self.end_micros >= HISTORY_MICROS
+    }
+}
+
 /// A frame's two cursors into the log. Expiry is the cursor: there are no timers and no sweeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {

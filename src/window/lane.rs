@@ -129,26 +129,47 @@ impl Lane {
         logged
     }
 
-    /// Calls `visit` with the stream row (low 32 bits) of each row that lies in the frame of `window`
-    /// at row `row` of the last batch and has its key; newest first, until it says `false`. Dropped rows do not count in `row`.
-    pub fn visit_frame(&self, window: usize, row: usize, visit: impl FnMut(u32) -> bool) {
+    /// Calls `visit` with the stream row (low 32 bits) of each row that one of the `aggregates` of
+    /// `window` counts at row `row` of the last batch: it lies in the frame and has the row's key. Newest
+    /// first, until it says `false`. None of a frame that tells what went before. Dropped rows do not
+    /// count in `row`.
+    pub fn visit_frame(
+        &self,
+        window: usize,
+        aggregates: &[usize],
+        row: usize,
+        visit: impl FnMut(u32) -> bool,
+    ) {
         let (window, (slot, time)) = (&self.windows[window], self.batch[row]);
         let newest = time.saturating_sub(window.frame.end_micros);
         let oldest = time.saturating_sub(window.frame.start_micros);
-        let masks = window.logged_masks();
+        let masks = window.witness_masks(aggregates);
         if !masks.is_empty() {
             self.log.visit_key(slot, (oldest, newest), &masks, visit);
         }
     }
 
-    /// Stream row (low 32 bits) of the oldest row in the log.
-    pub fn oldest_row(&self) -> Option<u32> {
-        (self.log.n_rows() > 0).then(|| self.log.rows.get(self.log.head))
+    /// The rows in the log that [`Lane::visit_frame`] may still give, as indices.
+    fn witnesses(&self) -> std::ops::Range<u64> {
+        let windows = self.windows.iter().filter(|window| window.has_witnesses());
+        let end = self.log.times.end();
+        windows.map(|window| window.cursor.left).min().unwrap_or(end)..end
     }
 
-    /// Calls `visit` with the stream row (low 32 bits) of each row in the log, oldest first.
-    pub fn visit_rows(&self, visit: impl FnMut(u32)) {
-        (self.log.head..self.log.times.end()).map(|index| self.log.rows.get(index)).for_each(visit);
+    /// Number of rows that may still be evidence.
+    pub fn n_witnesses(&self) -> usize {
+        let rows = self.witnesses();
+        (rows.end - rows.start) as usize
+    }
+
+    /// Stream row (low 32 bits) of the oldest row that may still be evidence.
+    pub fn oldest_witness(&self) -> Option<u32> {
+        self.witnesses().next().map(|index| self.log.rows.get(index))
+    }
+
+    /// Calls `visit` with the stream row (low 32 bits) of each row that may still be evidence, oldest first.
+    pub fn visit_witnesses(&self, visit: impl FnMut(u32)) {
+        self.witnesses().map(|index| self.log.rows.get(index)).for_each(visit);
     }
 
     /// Event time that the lane has reached; the lowest of all when it has seen none.

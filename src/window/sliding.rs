@@ -331,10 +331,20 @@ impl Sliding {
         self.aggregates = aggregates;
     }
 
-    /// Masks of the aggregates that keep their rows in the log.
-    pub(crate) fn logged_masks(&self) -> Vec<usize> {
-        let logged = self.aggregates.iter().filter(|(a, _)| a.function != Function::Newest);
-        logged.map(|(spec, _)| spec.mask).collect()
+    /// Masks of those of the named aggregates whose rows are evidence: they keep them in the log.
+    pub(crate) fn witness_masks(&self, aggregates: &[usize]) -> Vec<usize> {
+        if self.frame.is_history() {
+            return Vec::new();
+        }
+        let named = aggregates.iter().map(|aggregate| &self.aggregates[*aggregate].0);
+        let logged = named.filter(|spec| spec.function != Function::Newest);
+        logged.map(|spec| spec.mask).collect()
+    }
+
+    /// Whether any of its rows may be evidence.
+    pub(crate) fn has_witnesses(&self) -> bool {
+        let is_logged = |(spec, _): &(AggregateSpec, State)| spec.function != Function::Newest;
+        !self.frame.is_history() && self.aggregates.iter().any(is_logged)
     }
 
     pub(crate) fn bytes(&self) -> usize {

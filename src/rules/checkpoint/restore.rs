@@ -139,10 +139,10 @@ impl Engine {
         outcome
     }
 
-    /// Evidence must not lack events: a lane is only kept with the witnesses of all its rows.
+    /// Evidence must not lack events: a lane is only kept with all witnesses that it may name.
     fn check_witnesses(&self, lane: &Lane, restore: &Restore<'_>) -> Result<(), String> {
         let Some((damaged_before, why)) = &restore.history_damage else { return Ok(()) };
-        let oldest = lane.oldest_row().map(|low| self.history.row_number(low));
+        let oldest = lane.oldest_witness().map(|low| self.history.row_number(low));
         match oldest {
             Some(oldest) if oldest < *damaged_before => Err(format!("evidence is lost: {why}")),
             _ => Ok(()),
