@@ -26,8 +26,9 @@ use document::Document;
 use failure::Failure;
 use session::{Access, Session};
 
-/// How often old days are looked for.
+/// How often old days are looked for, and how soon again when that failed.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+const CLEAN_AGAIN: Duration = Duration::from_secs(60);
 
 /// A database that gets alerts.
 pub(crate) struct Postgresql {
@@ -36,7 +37,8 @@ pub(crate) struct Postgresql {
     session: Option<Session>,
     /// Days that have partitions, as far as this session knows.
     days: BTreeSet<NaiveDate>,
-    cleaned_at: Option<Instant>,
+    /// When old days are looked for next.
+    clean_at: Instant,
 }
 
 impl Postgresql {
@@ -50,7 +52,7 @@ impl Postgresql {
             config: config.clone(),
             session: None,
             days: BTreeSet::new(),
-            cleaned_at: None,
+            clean_at: Instant::now(),
         })
     }
 
@@ -88,7 +90,7 @@ impl Postgresql {
 
     /// Old days go; when that fails it is told, tried again, and holds up no alert.
     fn clean(&mut self) {
-        self.cleaned_at = Some(Instant::now());
+        self.clean_at = Instant::now() + CLEAN_EVERY;
         let (schema, retention) = (self.config.schema.clone(), self.config.retention);
         let cleaned =
             self.run(async |client| partitions::drop_old(client, &schema, retention).await);
@@ -99,9 +101,9 @@ impl Postgresql {
                 tracing::info!(days, incidents, "deleted from PostgreSQL after the retention");
             }
             Err(failure) => {
-                self.forget();
-                let error = failure.told(&self.config.place());
-                tracing::warn!("old rows in PostgreSQL cannot be deleted for now: {error}");
+                self.clean_at = Instant::now() + CLEAN_AGAIN;
+                let error = self.told(failure);
+                tracing::warn!("old rows in PostgreSQL are not deleted for now: {error}");
             }
         }
     }
@@ -145,19 +147,15 @@ impl Postgresql {
 }
 
 impl BatchDestination for Postgresql {
-    /// Not ready when old days are to be looked for either: nobody else calls for that.
+    /// Not when old days are to be looked for: a destination is asked again and again, alerts or none.
     fn is_ready(&self) -> bool {
-        let is_clean = self.cleaned_at.is_some_and(|at| at.elapsed() < CLEAN_EVERY);
-        self.is_connected() && is_clean
+        Instant::now() < self.clean_at
     }
 
+    /// Makes the tables and looks for old days. Deliveries connect by themselves, so that each that
+    /// fails is counted.
     fn begin(&mut self) -> Result<Option<Position>> {
-        if !self.is_connected() {
-            self.connect().map_err(|failure| self.told(failure))?;
-        }
-        if self.cleaned_at.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
-            self.clean();
-        }
+        self.clean();
         Ok(None)
     }
 

@@ -85,7 +85,8 @@ impl PostgresqlConfig {
     /// Values that make no sense, each with its key.
     pub(crate) fn problems(&self) -> Vec<(&'static str, Error)> {
         let mut found = Vec::new();
-        for (key, text) in [("host", &self.host), ("database", &self.database), ("user", &self.user)]
+        for (key, text) in
+            [("host", &self.host), ("database", &self.database), ("user", &self.user)]
         {
             if text.is_empty() || text.contains('\0') {
                 found.push((key, Error::usage(format!("`{key}` is missing"))));

@@ -99,7 +99,9 @@ fn hint(code: &SqlState) -> Option<&'static str> {
 
 fn hint_of_connection(said: &str) -> Option<&'static str> {
     if said.contains("certificate verify failed") {
-        Some("`ca_file` does not hold the authority of the server's certificate, or it names another host")
+        Some(
+            "`ca_file` does not hold the authority of the server's certificate, or it names another host",
+        )
     } else if said.contains("server does not support TLS") {
         Some("give the server a certificate (`ssl = on`), or accept `tls = \"disable\"`")
     } else if said.contains("password missing") {

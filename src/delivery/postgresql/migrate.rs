@@ -36,7 +36,12 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), Fai
         transaction.batch_execute(sql).await?;
         let insert = "INSERT INTO schema_versions (version, name) VALUES ($1, $2)";
         transaction.execute(insert, &[&number, &name]).await?;
-        tracing::info!(schema, version = number, name, "PostgreSQL's tables were brought up to date");
+        tracing::info!(
+            schema,
+            version = number,
+            name,
+            "PostgreSQL's tables were brought up to date"
+        );
     }
     transaction.commit().await?;
     Ok(())

@@ -76,7 +76,8 @@ async fn days_before(client: &Client, retention: Duration) -> Result<Vec<NaiveDa
     let mut days = Vec::new();
     for row in client.query(sql, &[]).await? {
         let name: String = row.try_get(0)?;
-        let day = name.strip_prefix("alerts_").map(|day| NaiveDate::parse_from_str(day, DAY_FORMAT));
+        let day =
+            name.strip_prefix("alerts_").map(|day| NaiveDate::parse_from_str(day, DAY_FORMAT));
         days.extend(day.and_then(Result::ok).filter(|day| *day < first_kept));
     }
     days.sort_unstable();
