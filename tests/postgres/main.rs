@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)] // help for tests may panic as tests do
 
 #[allow(unreachable_pub, missing_docs, dead_code)]
+#[path = "../support/dashboards.rs"]
+mod boards;
+#[allow(unreachable_pub, missing_docs, dead_code)]
 #[path = "../delivery/harness.rs"]
 mod harness;
 #[allow(unreachable_pub, missing_docs, dead_code)]
@@ -11,6 +14,7 @@ mod harness;
 mod server;
 
 mod access;
+mod dashboards;
 mod days;
 mod documents;
 mod failures;

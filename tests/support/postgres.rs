@@ -95,7 +95,7 @@ impl Server {
         ] {
             server.args(["-c", &option]);
         }
-        Command::new("sh")
+        let mut watch = Command::new("sh")
             .args(["-c", WATCH, "watch", &std::process::id().to_string()])
             .arg(&self.folder)
             .arg(server.get_program())
@@ -103,6 +103,7 @@ impl Server {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
+        std::thread::spawn(move || watch.wait());
         let started = Instant::now();
         while try_query(self.port, ADMIN, ADMIN, "SELECT 1").is_err() {
             let log = fs::read_to_string(self.file("log")).unwrap_or_default();

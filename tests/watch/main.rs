@@ -8,6 +8,9 @@ mod alertmanager;
 #[path = "../support/broker.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod broker;
+#[path = "../support/dashboards.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod dashboards;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod hook;

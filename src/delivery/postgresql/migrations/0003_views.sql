@@ -16,6 +16,7 @@ SELECT
     updated_at,
     received_at,
     stored_at,
+    accounts[1] AS account,
     array_to_string(accounts, ', ') AS accounts,
     accounts_total,
     array_to_string(ips, ', ') AS ips,
