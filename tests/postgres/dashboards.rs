@@ -44,10 +44,8 @@ fn fill(query: &Query) -> String {
 #[test]
 fn every_query_of_every_dashboard_gives_rows() {
     let stored = filled();
-    let queries: Vec<Query> = all()
-        .iter()
-        .flat_map(|one| one.sql().into_iter().chain(one.sql_of_variables()))
-        .collect();
+    let queries: Vec<Query> =
+        all().iter().flat_map(|one| one.sql().into_iter().chain(one.sql_of_variables())).collect();
     assert!(queries.len() > 25, "{}", queries.len());
     for query in &queries {
         let sql = fill(query);
@@ -77,9 +75,7 @@ fn names_of_events_do_not_become_sql() {
 fn who_reads_sees_the_views_and_changes_nothing() {
     let stored = filled();
     let db = &stored.database;
-    db.query(
-        "DO $$ BEGIN CREATE ROLE grafana; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-    );
+    db.query("DO $$ BEGIN CREATE ROLE grafana; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
     db.query("GRANT USAGE ON SCHEMA nightlatch TO grafana");
     db.query("GRANT SELECT ON ALL TABLES IN SCHEMA nightlatch TO grafana");
     for query in all().iter().flat_map(|one| one.sql()) {

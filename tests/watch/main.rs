@@ -17,6 +17,9 @@ mod hook;
 #[path = "../support/http.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod http;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod postgres;
 #[path = "../support/program.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod program;
