@@ -11,6 +11,7 @@ use crate::alert::Status;
 use crate::delivery::alertmanager::AlertmanagerConfig;
 use crate::delivery::encoding::Encoding;
 use crate::delivery::pagerduty::PagerDutyConfig;
+use crate::delivery::postgresql::PostgresqlConfig;
 use crate::delivery::slack::SlackConfig;
 use crate::delivery::splunk::SplunkConfig;
 use crate::delivery::teams::TeamsConfig;
@@ -128,13 +129,15 @@ pub enum Kind {
     File(FileConfig),
     /// A Kafka topic.
     Kafka(TopicConfig),
+    /// Tables of a PostgreSQL database.
+    Postgresql(PostgresqlConfig),
     /// Standard output.
     Stdout(StdoutConfig),
 }
 
 impl Kind {
     /// What `type` may be.
-    pub(super) const NAMES: [&'static str; 9] = [
+    pub(super) const NAMES: [&'static str; 10] = [
         "webhook",
         "slack",
         "teams",
@@ -143,12 +146,13 @@ impl Kind {
         "splunk",
         "file",
         "kafka",
+        "postgresql",
         "stdout",
     ];
 
     /// Whether destinations of the kind are behind HTTP.
     pub(super) fn is_http(name: &str) -> bool {
-        !matches!(name, "file" | "kafka" | "stdout")
+        !matches!(name, "file" | "kafka" | "postgresql" | "stdout")
     }
 }
 
@@ -234,6 +238,7 @@ impl DestinationConfig {
             Kind::Kafka(topic) if topic.topic.is_empty() => {
                 found.push(("topic", Error::usage("`topic` is missing")));
             }
+            Kind::Postgresql(database) => found.extend(database.problems()),
             _ => {}
         }
         found

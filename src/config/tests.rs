@@ -116,7 +116,7 @@ fn the_example_with_every_comment_taken_off_is_sound() {
     assert_eq!(config.reference.len(), 1);
     assert_eq!(config.enrich.network.len(), 1);
     assert_eq!(config.kafka.librdkafka.len(), 2);
-    assert_eq!(config.destination.len(), 10);
+    assert_eq!(config.destination.len(), 11);
 }
 
 #[test]

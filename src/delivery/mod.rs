@@ -17,6 +17,7 @@ mod lines;
 mod metrics;
 pub mod outbox;
 pub mod pagerduty;
+pub mod postgresql;
 pub mod record;
 mod routing;
 mod sender;
