@@ -60,8 +60,10 @@ fn make(path: &Path) -> std::io::Result<Metadata> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // Takes effect on an empty file alone: what is deleted goes back to the file system.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    if version(connection)? == 0 {
+        // It must come first: what is deleted goes back to the file system.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // A commit is safe from a crash of the program; from one of the machine once the log is synced.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
