@@ -30,9 +30,9 @@ use crate::delivery::outbox::Outbox;
 use crate::delivery::{Destination, Dispatcher};
 use crate::enrich::Enricher;
 use crate::event::TimeMicros;
+use crate::history::Keeper;
 use crate::pipeline::{Alerting, Annotator, Pipeline, Reading, Store};
 use crate::rules::{Engine, Pack};
-use crate::history::Keeper;
 use crate::serve::{Api, Catalog, Health, Metrics, Server};
 use crate::source::InputId;
 use crate::source::kafka::{Lease, Membership, Places};
@@ -112,9 +112,9 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     metrics.know_limits(config.state.rows_max, config.state.keys_max);
     let health = Arc::new(Health::default());
     let (history, catalog) = (setup::history(&config), Catalog::default());
-    let api = history.clone().map(|history| {
-        Api::new(history, &config.http, metrics.history.clone(), catalog.clone())
-    });
+    let api = history
+        .clone()
+        .map(|history| Api::new(history, &config.http, metrics.history.clone(), catalog.clone()));
     let api = api.transpose()?;
     let listen = config.http.listen;
     let server = Server::start_with(listen, metrics.clone(), health.clone(), api.as_ref())?;

@@ -169,7 +169,12 @@ fn destinations(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         let name = destination.common.name;
         if !names.insert(name.clone()) {
             let error = Error::usage(format!("two destinations are named `{name}`"));
-            found.push((keys, error.hint("those of [alerts] are named stdout, file and topic, that of [history] history")));
+            found.push((
+                keys,
+                error.hint(
+                    "those of [alerts] are named stdout, file and topic, that of [history] history",
+                ),
+            ));
         }
     }
 }

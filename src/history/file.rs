@@ -74,7 +74,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map(|n| n as usize)
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+        .map(|n| n as usize)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

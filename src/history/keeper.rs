@@ -161,11 +161,7 @@ fn drain(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
 }
 
 /// Deletes the `n` whose newest revision came first, and before this time.
-fn delete_before(
-    connection: &Connection,
-    before: TimeMicros,
-    n: i64,
-) -> rusqlite::Result<i64> {
+fn delete_before(connection: &Connection, before: TimeMicros, n: i64) -> rusqlite::Result<i64> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM findings WHERE finding IN (SELECT finding FROM findings WHERE revised_at < ? \
          ORDER BY revised_at LIMIT ?)",

@@ -339,9 +339,14 @@ fn what_is_too_old_or_too_much_is_gone_with_all_that_hangs_on_it() {
     tend(NOW + DAY + 1);
     assert_eq!(rig.all(&alerts()), [5000, 1]);
     assert_eq!(metrics.deleted.with_label_values(&["retention"]).get(), 598);
-    for (table, n) in
-        [("findings", 2), ("documents", 2), ("names", 4), ("revisions", 3), ("evidence", 4), ("verdicts", 0)]
-    {
+    for (table, n) in [
+        ("findings", 2),
+        ("documents", 2),
+        ("names", 4),
+        ("revisions", 3),
+        ("evidence", 4),
+        ("verdicts", 0),
+    ] {
         assert_eq!(count(table), n, "{table}");
     }
     assert_eq!(metrics.findings.with_label_values(&["alert"]).get(), 2);
@@ -355,8 +360,11 @@ fn what_is_too_old_or_too_much_is_gone_with_all_that_hangs_on_it() {
 fn a_damaged_or_foreign_file_is_told_and_never_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.sqlite");
-    std::fs::write(&path, "this is no database, and it is long enough to have a header of one".repeat(99))
-        .unwrap();
+    std::fs::write(
+        &path,
+        "this is no database, and it is long enough to have a header of one".repeat(99),
+    )
+    .unwrap();
     let error = Writer::open(&path).unwrap_err();
     assert_eq!(error.exit_code(), 69);
     assert!(error.hint.unwrap().contains("damaged"));
@@ -420,8 +428,11 @@ fn it_is_for_its_owner_alone_and_a_file_that_was_taken_away_is_noticed() {
     rig.writer.sync().unwrap();
     assert_eq!(rig.all(&alerts()), [1]);
     for name in ["history.sqlite", "history.sqlite-wal", "history.sqlite-shm"] {
-        std::fs::rename(rig.folder.path().join(name), rig.folder.path().join(format!("old-{name}")))
-            .unwrap();
+        std::fs::rename(
+            rig.folder.path().join(name),
+            rig.folder.path().join(format!("old-{name}")),
+        )
+        .unwrap();
     }
     assert!(rig.writer.sync().unwrap_err().message.contains("taken away"));
     assert_eq!(rig.all(&alerts()), [] as [u64; 0], "a new one is begun");

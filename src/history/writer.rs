@@ -77,7 +77,9 @@ impl Writer {
         if !self.opened.is_current(&self.path) {
             return Err(Error::unavailable("the history was taken away or replaced")
                 .at(self.path.display().to_string())
-                .detail("what was written to the old file since the last moment is written again"));
+                .detail(
+                    "what was written to the old file since the last moment is written again",
+                ));
         }
         let log = file::log_path(&self.path);
         match File::open(&log).and_then(|log| log.sync_data()) {
@@ -216,9 +218,7 @@ impl<'a> Row<'a> {
              VALUES (?, ?, ?, ?, ?)",
         )?;
         let status = self.record.status.label();
-        insert
-            .execute(params![finding, self.revision, status, self.updated_at, self.now])
-            .map(drop)
+        insert.execute(params![finding, self.revision, status, self.updated_at, self.now]).map(drop)
     }
 
     fn write_names(&self, transaction: &Transaction<'_>, finding: i64) -> rusqlite::Result<()> {
@@ -250,10 +250,6 @@ impl<'a> Row<'a> {
     }
 }
 
-fn delete(
-    transaction: &Transaction<'_>,
-    statement: &str,
-    finding: i64,
-) -> rusqlite::Result<()> {
+fn delete(transaction: &Transaction<'_>, statement: &str, finding: i64) -> rusqlite::Result<()> {
     transaction.prepare_cached(statement)?.execute([finding]).map(drop)
 }

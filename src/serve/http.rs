@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use super::connections::{BoundedListener, CONNECTIONS_MAX, IDLE_MAX};
 use super::{Api, Metrics};
 use crate::{Error, Result};
 
@@ -81,6 +82,7 @@ impl Server {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(bound).map_err(|error| refused(listen, &error))?
         };
+        let listener = BoundedListener::new(listener, CONNECTIONS_MAX, IDLE_MAX);
         runtime.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the metrics listener stopped");

@@ -3,6 +3,7 @@
 pub mod api;
 mod batch_duration;
 pub mod checkpoint;
+mod connections;
 pub mod http;
 pub mod metrics;
 

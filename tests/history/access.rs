@@ -60,9 +60,7 @@ fn without_tokens_no_other_name_and_no_other_page_gets_in() {
     }
     let host = format!("Host: 127.0.0.1:{port}");
     let json = "Content-Type: application/json; charset=utf-8";
-    let post = |headers: &[&str]| {
-        call(stage.address(), "POST", &path, headers, &verdict("benign"))
-    };
+    let post = |headers: &[&str]| call(stage.address(), "POST", &path, headers, &verdict("benign"));
     let same = format!("Origin: http://127.0.0.1:{port}");
     assert_eq!(post(&[&host, json]).status, 201);
     assert_eq!(post(&[&host, json, &same]).status, 201);

@@ -29,17 +29,18 @@ fn a_restart_keeps_all_and_metrics_come_back() {
     let history = Arc::new(History::new(&path, limits));
     let metrics = Arc::new(Metrics::new().unwrap());
     let keeper = Keeper::start(history.clone(), metrics.history.clone()).unwrap();
-    let counted = "nightlatch_verdicts_total{rule=\"credential_stuffing\",verdict=\"true_positive\"} 2";
+    let counted =
+        "nightlatch_verdicts_total{rule=\"credential_stuffing\",verdict=\"true_positive\"} 2";
     until("the verdicts", || metrics.text().contains(counted));
     let text = metrics.text();
     assert!(text.contains("nightlatch_rule_precision_ratio{rule=\"credential_stuffing\"} 0.66"));
     assert!(text.contains("nightlatch_history_findings{kind=\"alert\"} 20"), "{text}");
     assert!(!text.contains("nightlatch_history_bytes 0"));
     drop(keeper);
-    let api = Api::new(history, &HttpConfig::default(), metrics.history.clone(), Catalog::default());
+    let api =
+        Api::new(history, &HttpConfig::default(), metrics.history.clone(), Catalog::default());
     let listen = "127.0.0.1:0".parse().unwrap();
-    let server =
-        Server::start_with(listen, metrics, Arc::default(), Some(&api.unwrap())).unwrap();
+    let server = Server::start_with(listen, metrics, Arc::default(), Some(&api.unwrap())).unwrap();
     let answer = call(server.address(), "GET", "/api/v1/alerts", &["Host: localhost"], "");
     assert_eq!(answer.json()["items"].as_array().unwrap().len(), 20);
     drop(folder);
@@ -86,8 +87,10 @@ fn a_damaged_file_is_told_and_once_it_is_away_all_comes_again() {
     fs::write(&path, "no database, but long enough for the header of one ".repeat(100)).unwrap();
     rig.start(&destination(&path));
     rig.append([(1, 1), (2, 1)]);
-    until("a failure", || rig.metrics.delivery.retries.with_label_values(&["history"]).get() > 0
-        || rig.outbox.stats().entries == 2);
+    until("a failure", || {
+        rig.metrics.delivery.retries.with_label_values(&["history"]).get() > 0
+            || rig.outbox.stats().entries == 2
+    });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(rig.outbox.stats().entries, 2, "they wait");
     let limits = Limits { retention: Duration::from_secs(3600), rows_max: 1000 };
@@ -99,7 +102,8 @@ fn a_damaged_file_is_told_and_once_it_is_away_all_comes_again() {
         Catalog::default(),
     );
     let listen = "127.0.0.1:0".parse().unwrap();
-    let server = Server::start_with(listen, rig.metrics.clone(), Arc::default(), Some(&api.unwrap()));
+    let server =
+        Server::start_with(listen, rig.metrics.clone(), Arc::default(), Some(&api.unwrap()));
     let address = server.as_ref().unwrap().address();
     let answer = call(address, "GET", "/api/v1/alerts", &["Host: localhost"], "");
     assert!(answer.is_problem(503).head.contains("retry-after"), "{answer:?}");

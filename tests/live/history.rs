@@ -30,9 +30,7 @@ fn ask(run: &Run, method: &str, path: &str, body: Option<&Value>) -> (u16, Value
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.request(method.parse().unwrap(), url);
         let request = match body {
-            Some(body) => {
-                request.header("content-type", "application/json").body(body.to_string())
-            }
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
         };
         let answer = request.send().await.unwrap();
@@ -83,10 +81,8 @@ fn what_is_delivered_is_kept_and_a_restart_keeps_it_with_its_verdicts() {
     let before = kept(&run);
     assert_eq!(before.len(), newest(&expected));
     for document in &before {
-        let key = (
-            document["id"].as_str().unwrap().to_owned(),
-            document["revision"].as_u64().unwrap(),
-        );
+        let key =
+            (document["id"].as_str().unwrap().to_owned(), document["revision"].as_u64().unwrap());
         assert_eq!(expected.get(&key), Some(document));
         let later = (key.0.clone(), key.1 + 1);
         assert!(!expected.contains_key(&later), "the newest revision");
@@ -147,6 +143,10 @@ fn the_api_is_as_its_document_says() {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("8 selected") || told.contains("8 / 8") || told.contains("8 tested"), "{told}");
+    assert!(
+        told.contains("8 selected") || told.contains("8 / 8") || told.contains("8 tested"),
+        "{told}"
+    );
 }

@@ -23,9 +23,14 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
 
 fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
     let caller = match &api.shared.tokens {
-        Some(tokens) => bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "a bearer token of `http.tokens_file` is needed")
-        })?,
+        Some(tokens) => {
+            bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(|| {
+                Problem::new(
+                    StatusCode::UNAUTHORIZED,
+                    "a bearer token of `http.tokens_file` is needed",
+                )
+            })?
+        }
         None => {
             // Against names that were made to lead here (DNS rebinding).
             if !single(headers, header::HOST).is_some_and(is_this_machine) {
@@ -107,11 +112,20 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_pass() {
-        for host in ["localhost", "LOCALHOST:9464", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:80"] {
+        for host in ["localhost", "LOCALHOST:9464", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:80"]
+        {
             assert!(is_this_machine(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "::1",
-            "127.0.0.2", "localhost:80:evil.example", "evil.example:80"] {
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "::1",
+            "127.0.0.2",
+            "localhost:80:evil.example",
+            "evil.example:80",
+        ] {
             assert!(!is_this_machine(host), "{host}");
         }
     }

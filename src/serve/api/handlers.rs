@@ -148,7 +148,8 @@ async fn bytes_of(body: Body) -> Result<axum::body::Bytes, Problem> {
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => {
-            let detail = format!("the body must come whole, and with at most {BODY_BYTES_MAX} bytes");
+            let detail =
+                format!("the body must come whole, and with at most {BODY_BYTES_MAX} bytes");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
         }
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),

@@ -143,7 +143,10 @@ mod tests {
                      &entity=%C5%BDofie+x&account=a%26b&ip=%3A%3A1&status=open&limit=7\
                      &cursor=00000000000000010000000000000002";
         let (filter, limit) = of(query).unwrap();
-        assert_eq!((filter.from, filter.to), (Some(1_551_398_400_000_000), Some(1_551_398_400_000_000)));
+        assert_eq!(
+            (filter.from, filter.to),
+            (Some(1_551_398_400_000_000), Some(1_551_398_400_000_000))
+        );
         assert_eq!(filter.entity.as_deref(), Some("Žofie x"));
         assert_eq!(filter.account.as_deref(), Some("a&b"));
         assert_eq!(filter.ip.as_deref(), Some("::1"));
@@ -157,9 +160,23 @@ mod tests {
     #[test]
     fn what_is_not_known_or_not_so_is_refused() {
         for query in [
-            "form=x", "limit=0", "limit=1001", "limit=", "limit=+5", "limit=99999999999999999999",
-            "limit=1&limit=1", "severity=HIGH", "status=x", "from=yesterday", "from=", "rule=",
-            "rule=%ff", "rule=%4", "rule=%zz", "cursor=1", "cursor=%00",
+            "form=x",
+            "limit=0",
+            "limit=1001",
+            "limit=",
+            "limit=+5",
+            "limit=99999999999999999999",
+            "limit=1&limit=1",
+            "severity=HIGH",
+            "status=x",
+            "from=yesterday",
+            "from=",
+            "rule=",
+            "rule=%ff",
+            "rule=%4",
+            "rule=%zz",
+            "cursor=1",
+            "cursor=%00",
         ] {
             assert!(of(query).is_err(), "{query}");
         }
