@@ -2,9 +2,10 @@
 # Run once by the PostgreSQL image of docker-compose.yml, on an empty volume: the user who writes, and
 # the user who reads and does nothing else.
 set -euo pipefail
+secrets=${SECRETS:-/run/secrets}
 
 psql --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname=postgres \
-  --set=writer="$(cat /run/secrets/writer)" --set=reader="$(cat /run/secrets/reader)" <<'SQL'
+  --set=writer="$(cat "$secrets/writer")" --set=reader="$(cat "$secrets/reader")" <<'SQL'
 CREATE ROLE nightlatch LOGIN PASSWORD :'writer';
 CREATE ROLE grafana LOGIN PASSWORD :'reader';
 CREATE DATABASE nightlatch OWNER nightlatch ENCODING 'UTF8' TEMPLATE template0;

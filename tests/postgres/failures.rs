@@ -41,7 +41,6 @@ fn nothing_is_lost_while_the_server_is_away() {
     server.signal_all("CONT");
     until("the last", || stored.rig.outbox.stats().entries == 0);
     assert_eq!(stored.database.value("SELECT count(*) FROM alerts"), "802");
-    server.kill();
 }
 
 #[test]
@@ -125,6 +124,4 @@ fn a_stop_does_not_wait_for_a_server_that_is_frozen() {
     stored.rig.stop();
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(stored.rig.outbox.stats().entries, 1);
-    server.signal_all("CONT");
-    server.kill();
 }

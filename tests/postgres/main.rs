@@ -19,4 +19,5 @@ mod days;
 mod documents;
 mod failures;
 mod migrations;
+mod roles;
 mod rows;

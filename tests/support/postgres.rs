@@ -161,6 +161,18 @@ impl Server {
     }
 }
 
+/// The shared one is never dropped: the shell that watches it takes it away.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.file("data/postmaster.pid").exists() {
+            self.signal_all("CONT");
+            let mut stop = self.as_user("pg_ctl");
+            let _ = stop.args(["stop", "-m", "immediate", "-D"]).arg(self.file("data")).output();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 impl Database {
     /// Rows as texts; NULL is empty. As the superuser, who sees everything.
     pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
@@ -170,6 +182,11 @@ impl Database {
     /// As [`Database::query`], or what the server says against it.
     pub fn try_query(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
         try_query(self.port, ADMIN, &self.name, sql)
+    }
+
+    /// As [`Database::try_query`], as another user.
+    pub fn try_query_as(&self, user: &str, sql: &str) -> Result<Vec<Vec<String>>, String> {
+        try_query(self.port, user, &self.name, sql)
     }
 
     /// The only value of the only row.
