@@ -12,6 +12,7 @@
 
 mod alert_log;
 mod begin;
+mod manager;
 mod records;
 mod reload;
 mod sources;
@@ -39,6 +40,7 @@ use crate::source::kafka::{Lease, Membership, Places};
 use crate::store::{Loaded, StateFolder};
 use crate::{Error, Result};
 use begin::Beginning;
+use manager::ServiceManager;
 use reload::Present;
 use supervisor::Orders;
 
@@ -306,10 +308,12 @@ impl Service {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let dispatcher = self.dispatcher.clone();
         let stop_within = self.config.state.stop_within;
+        let mut manager =
+            ServiceManager::new(health.clone(), self.lease.flag(), self.alive.clone());
         let supervisor = move || {
             let on_stop = || health.set_ready(false);
             let reload = || reload::apply(&settings, &mut present, &dispatcher, &metrics);
-            supervisor::supervise(&stop, &orders, stop_within, on_stop, reload);
+            supervisor::supervise(&stop, &orders, stop_within, &mut manager, on_stop, reload);
         };
         std::thread::Builder::new()
             .name("nightlatch-supervisor".to_owned())
