@@ -17,6 +17,7 @@ use crate::event::Origins;
 use crate::event::dead_letter::{JsonLines, RecordSink};
 use crate::event::decode::{DecodeLimits, Decoder, Format};
 use crate::event::sshd::SshdOptions;
+use crate::history::{History, Limits};
 use crate::kafka::Cluster;
 use crate::order::OrderConfig;
 use crate::pipeline::{Annotator, Aside, Reading};
@@ -112,6 +113,13 @@ pub(crate) fn surroundings(config: &Config) -> Result<Surroundings> {
 /// Where alerts wait for their destinations.
 pub(crate) fn outbox_folder(config: &Config) -> PathBuf {
     config.state.folder.join("outbox")
+}
+
+/// What is kept of alerts, where anything is.
+pub(crate) fn history(config: &Config) -> Option<Arc<History>> {
+    let (kept, path) = (config.history.as_ref()?, config.history_file()?);
+    let limits = Limits { retention: kept.retention, rows_max: kept.rows_max };
+    Some(Arc::new(History::new(&path, limits)))
 }
 
 /// What is not to be told for a while.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Config, LearnConfig, RiskConfig, kafka};
+use super::{Config, LearnConfig, RiskConfig, history, kafka};
 use crate::{Error, suggest};
 
 /// Where a problem is, as keys from the top.
@@ -19,6 +19,7 @@ pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     kafka::problems(config, &mut found);
     sinks(config, &mut found);
     outbox(config, &mut found);
+    history::problems(config, &mut found);
     destinations(config, &mut found);
     references(config, &mut found);
     learn(&config.learn, &mut found);
@@ -168,7 +169,12 @@ fn destinations(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         let name = destination.common.name;
         if !names.insert(name.clone()) {
             let error = Error::usage(format!("two destinations are named `{name}`"));
-            found.push((keys, error.hint("those of [alerts] are named stdout, file and topic")));
+            found.push((
+                keys,
+                error.hint(
+                    "those of [alerts] are named stdout, file and topic, that of [history] history",
+                ),
+            ));
         }
     }
 }

@@ -186,6 +186,6 @@ impl Default for RiskConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: LISTEN }
+        Self { listen: LISTEN, tokens_file: None }
     }
 }

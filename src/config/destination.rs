@@ -133,6 +133,8 @@ pub enum Kind {
     Postgresql(PostgresqlConfig),
     /// Standard output.
     Stdout(StdoutConfig),
+    /// The history, which is no `[[destination]]`: `[history]` makes it one.
+    History(HistoryFile),
 }
 
 impl Kind {
@@ -194,6 +196,13 @@ pub struct TopicConfig {
     pub encoding: Encoding,
 }
 
+/// What the history is as a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HistoryFile {
+    /// The SQLite file.
+    pub file: PathBuf,
+}
+
 /// `type = "stdout"`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -205,7 +214,9 @@ pub struct StdoutConfig {
 impl DestinationConfig {
     /// How the short forms in `[alerts]` are written in full.
     pub(super) fn short(name: &str, kind: Kind) -> Self {
-        let common = CommonConfig { name: name.to_owned(), ..CommonConfig::default() };
+        // What is not told is kept all the same.
+        let silenced = matches!(kind, Kind::History(_));
+        let common = CommonConfig { name: name.to_owned(), silenced, ..CommonConfig::default() };
         Self { common, http: None, kind }
     }
 

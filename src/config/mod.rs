@@ -8,6 +8,7 @@ mod defaults;
 mod destination;
 #[cfg(test)]
 mod destination_tests;
+mod history;
 mod kafka;
 mod load;
 mod parts;
@@ -27,9 +28,10 @@ use crate::enrich::NetworkClass;
 
 pub(crate) use check::{learn_problems as check_learn, time_zone};
 pub use destination::{
-    CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
-    WebhookConfig,
+    CommonConfig, DestinationConfig, FileConfig, HistoryFile, HttpOptions, Kind, StdoutConfig,
+    TopicConfig, WebhookConfig,
 };
+pub use history::HistoryConfig;
 pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 pub(crate) use load::parse_as;
 pub use load::{load, parse};
@@ -56,6 +58,9 @@ pub struct Config {
     /// Where alerts go besides.
     #[serde(deserialize_with = "destination::decoded_elsewhere")]
     pub destination: Vec<DestinationConfig>,
+    /// What is kept of alerts, for the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryConfig>,
     /// How much may wait for them.
     pub outbox: OutboxConfig,
     /// Where records go that cannot be decoded.
@@ -83,7 +88,13 @@ impl Config {
         alerts.chain(aside.map(String::as_str)).map(str::to_owned).collect()
     }
 
-    /// Every destination: those of `[[destination]]`, and the short forms in `[alerts]`.
+    /// Where the history is kept, if it is.
+    pub fn history_file(&self) -> Option<PathBuf> {
+        let file = self.history.as_ref()?.file.clone();
+        Some(file.unwrap_or_else(|| self.state.folder.join(history::FILE)))
+    }
+
+    /// Every destination: those of `[[destination]]`, the short forms in `[alerts]`, and the history.
     pub fn destinations(&self) -> Vec<DestinationConfig> {
         let alerts = &self.alerts;
         let stdout = alerts.stdout.then(|| Kind::Stdout(StdoutConfig::default()));
@@ -91,7 +102,9 @@ impl Config {
         let file = file.map(|file| Kind::File(FileConfig { file, ..FileConfig::default() }));
         let topic = alerts.topic.clone();
         let topic = topic.map(|topic| Kind::Kafka(TopicConfig { topic, ..TopicConfig::default() }));
-        let short = [("stdout", stdout), ("file", file), ("topic", topic)];
+        let history = self.history_file();
+        let history = history.map(|file| Kind::History(HistoryFile { file }));
+        let short = [("stdout", stdout), ("file", file), ("topic", topic), ("history", history)];
         let short = short.into_iter().filter_map(|(name, kind)| Some((name, kind?)));
         let short = short.map(|(name, kind)| DestinationConfig::short(name, kind));
         short.chain(self.destination.iter().cloned()).collect()
@@ -344,8 +357,11 @@ pub struct ReferenceConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address of `/metrics`, `/-/healthy` and `/-/ready`.
+    /// Address of `/metrics`, `/-/healthy`, `/-/ready` and the API.
     pub listen: SocketAddr,
+    /// A file with the tokens that the API takes; absent: none is asked for, on loopback alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_file: Option<PathBuf>,
 }
 
 /// How much is logged.

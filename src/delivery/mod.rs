@@ -10,6 +10,7 @@ mod endpoint;
 #[cfg(test)]
 mod example;
 pub mod file;
+mod history;
 pub mod http_destination;
 mod journal;
 pub mod kafka;

@@ -185,7 +185,7 @@ fn indented(text: &mut String, line: &str) {
 }
 
 /// Breaks text between words, and within a word that is wider than a line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use super::alertmanager::Alertmanager;
 use super::batch::BatchDestination;
 use super::file::AlertFile;
+use super::history::HistoryDestination;
 use super::http_destination::HttpDestination;
 use super::kafka::{AlertTopic, TransactionalTopic};
 use super::pagerduty::PagerDuty;
@@ -69,6 +70,7 @@ impl Target {
             Kind::Postgresql(database) => {
                 Ok(Self::Batch(Box::new(Postgresql::new(database, halt)?)))
             }
+            Kind::History(history) => Ok(Self::Batch(Box::new(HistoryDestination::new(history)))),
             Kind::Stdout(stdout) => Ok(Self::Batch(Box::new(AlertStdout::new(stdout)))),
             Kind::Kafka(topic) if topic.transactional => {
                 let id = format!("{}-{}", around.group, config.common.name);

@@ -13,6 +13,7 @@ use crate::alert::Status;
 use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
+use crate::history::{FindingKind, HistoryMetrics};
 use crate::learn::{LearnMetrics, LearnStats};
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
@@ -77,6 +78,8 @@ pub struct Metrics {
     pub alerts_suppressed: IntCounterVec,
     /// What delivery counts.
     pub delivery: DeliveryMetrics,
+    /// What there is to know about the history and its API.
+    pub history: HistoryMetrics,
     batch_duration: BatchDuration,
     /// Events in the newest batch.
     pub batch_events: IntGauge,
@@ -202,7 +205,17 @@ impl Maker {
     }
 
     fn durations(&self, name: &str, labels: &[&str], help: &str) -> Outcome<HistogramVec> {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+        self.durations_in(name, labels, help, &DURATION_BUCKETS)
+    }
+
+    fn durations_in(
+        &self,
+        name: &str,
+        labels: &[&str],
+        help: &str,
+        buckets: &[f64],
+    ) -> Outcome<HistogramVec> {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         let metric = HistogramVec::new(opts, labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -318,6 +331,7 @@ fn build() -> Outcome<Metrics> {
             "Revisions made again that were delivered before a restart, and are not delivered twice.",
         )?,
         delivery: delivery(&make)?,
+        history: history(&make)?,
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
         checkpoint: CheckpointMetrics::new(&make)?,
@@ -421,6 +435,53 @@ fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
     })
 }
 
+/// Requests to the API: a page takes milliseconds.
+const API_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0];
+
+fn history(make: &Maker) -> Outcome<HistoryMetrics> {
+    Ok(HistoryMetrics {
+        findings: make.gauges(
+            "history_findings",
+            &["kind"],
+            "Alerts and incidents in the history; history.rows_max is the limit of both together.",
+        )?,
+        bytes: make.gauge("history_bytes", "Bytes of the history and of its log.")?,
+        oldest_seconds: make.seconds(
+            "history_oldest_timestamp_seconds",
+            "When the newest revision came of what is deleted next; 0 when there is nothing.",
+        )?,
+        deleted: make.counters(
+            "history_deleted_total",
+            &["limit"],
+            "Alerts and incidents deleted from the history, by the limit that says so.",
+        )?,
+        failed: make
+            .gauge("history_failed", "1 when the history could not be looked after just now.")?,
+        verdicts: make.counters(
+            "verdicts_total",
+            &["rule", "verdict"],
+            "Verdicts on alerts and incidents, each one that was given.",
+        )?,
+        precision: make.seconds_by(
+            "rule_precision_ratio",
+            &["rule"],
+            "True positives among true and false positives, by the newest verdicts in the history.",
+        )?,
+        requests: make.counters(
+            "api_requests_total",
+            &["status"],
+            "Requests to the API, by the status of the answer.",
+        )?,
+        duration: make.durations_in(
+            "api_request_duration_seconds",
+            &[],
+            "How long requests to the API took.",
+            &API_BUCKETS,
+        )?,
+        judged: std::sync::Arc::default(),
+    })
+}
+
 fn enrich(make: &Maker) -> Outcome<EnrichMetrics> {
     Ok(EnrichMetrics {
         built_seconds: make.gauges(
@@ -469,6 +530,12 @@ fn start_at_zero(metrics: &Metrics) {
     }
     for change in LeaseChange::ALL {
         metrics.kafka.rebalances.with_label_values(&[change.label()]);
+    }
+    for kind in FindingKind::ALL {
+        metrics.history.findings.with_label_values(&[kind.label()]);
+    }
+    for limit in ["retention", "rows_max"] {
+        metrics.history.deleted.with_label_values(&[limit]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
     metrics.alerts_suppressed.with_label_values(&["delivered_before"]);

@@ -20,6 +20,7 @@ mod truth;
 mod damage;
 mod events;
 mod faults;
+mod history;
 mod reload;
 mod restart;
 mod secrets;
