@@ -13,6 +13,7 @@ use crate::alertmanager::Alertmanager;
 use crate::broker;
 use crate::dashboards;
 use crate::hook::{Mood, Receiver};
+use crate::http;
 use crate::postgres::{self, Database};
 use crate::program::wait_for;
 use crate::prometheus::Prometheus;
@@ -96,7 +97,7 @@ fn configuration(
          [order]\nidle_after = \"2 seconds\"\nidle_release = \"3 seconds\"\n\
          [kafka]\nbrokers = \"{1}\"\ngroup = \"{2}\"\ntopics = [\"{topic}\"]\n\
          [alerts]\nstdout = false\nfile = \"{0}/alerts.jsonl\"\nsilences = \"{3}\"\n\
-         [dead_letter]\nfile = \"{0}/dead.jsonl\"\n[late]\nfile = \"{0}/late.jsonl\"\n\
+         [history]\nretention = \"90 days\"\n[dead_letter]\nfile = \"{0}/dead.jsonl\"\n[late]\nfile = \"{0}/late.jsonl\"\n\
          [[destination]]\nname = \"alertmanager\"\ntype = \"alertmanager\"\n\
          url = \"{alertmanager}\"\nallow_private = true\nresend_every = \"5 seconds\"\n\
          [[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{4}/\"\n\
@@ -130,6 +131,22 @@ fn feed(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     })
 }
 
+/// Somebody looks at an alert, and finds it right.
+fn judge(run: &Run) {
+    let api = format!("http://{}/api/v1/alerts", run.address().unwrap());
+    let mut page = serde_json::Value::Null;
+    wait_for("an alert in the history", PATIENCE, || {
+        let (_, body) = http::get(&format!("{api}?limit=1")).unwrap();
+        page = serde_json::from_str(&body).unwrap();
+        page["items"][0].is_object()
+    });
+    let id = page["items"][0]["document"]["id"].as_str().unwrap();
+    let verdict = br#"{"verdict": "true_positive", "who": "ann"}"#.to_vec();
+    let json = [("content-type", "application/json".to_owned())];
+    let (status, said) = http::post(&format!("{api}/{id}/verdict"), &json, verdict).unwrap();
+    assert!((200..300).contains(&status), "{status}: {said}");
+}
+
 /// Names of the metrics in an expression.
 fn metrics_in(expression: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -157,6 +174,7 @@ fn while_it_is_fed_every_query_has_data_and_alerts_reach_an_alertmanager() {
 
     run.until("alerts", |run| run.metric("nightlatch_alerts_total") > Some(3.0));
     wait_for("alerts in Alertmanager", PATIENCE, || !alertmanager.alerts().is_empty());
+    judge(&run);
     let queries = dashboard_queries();
     let mut empty: Vec<&String> = Vec::new();
     let started = std::time::Instant::now();
