@@ -229,7 +229,7 @@ impl Run {
     /// The newest revision of each incident that no other took over, by start.
     pub(super) fn finals(&self) -> Vec<Alert> {
         let mut newest: BTreeMap<&str, &Alert> = BTreeMap::new();
-        self.told.iter().for_each(|one| drop(newest.insert(&one.id, one)));
+        newest.extend(self.told.iter().map(|one| (&*one.id, one)));
         let kept = newest.into_values();
         let kept = kept.filter(|one| one.incident.as_ref().unwrap().merged_into.is_none());
         let mut kept: Vec<Alert> = kept.cloned().collect();
