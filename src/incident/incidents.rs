@@ -80,6 +80,13 @@ pub(super) enum Due {
     Update,
 }
 
+/// Alerts that are due together. At one time those that matches open come before those that deadlines
+/// bring, in a call of their own maybe: they are two moments.
+fn moments(alerts: &[Alert]) -> impl Iterator<Item = &[Alert]> {
+    let moment = |alert: &Alert| (alert.at, alert.status == Status::Opened);
+    alerts.chunk_by(move |one, other| moment(one) == moment(other))
+}
+
 impl Incidents {
     /// No incidents yet. Evidence, names and updates have the limits of alerts.
     pub fn new(config: IncidentConfig, limits: AlertConfig) -> Self {
@@ -106,16 +113,15 @@ impl Incidents {
         IncidentStats { open: self.open.len(), ..self.stats }
     }
 
-    /// Takes a released batch and the revisions that came of it, in their order, and gives the
-    /// revisions of incidents that are due by then, in the order of `at`.
-    pub fn take(&mut self, batch: &RecordBatch, alerts: &[Alert]) -> Vec<Alert> {
+    /// Takes a released batch and the revisions that came of it, in their order, and gives them back
+    /// with the revisions of incidents that are due by then, each behind those of its moment.
+    pub fn take(&mut self, batch: &RecordBatch, alerts: Vec<Alert>) -> Vec<Alert> {
         let rows = Rows::new(batch);
         let mut told = Vec::new();
         let mut next_row = rows.first_at(self.rows_from);
-        for moment in alerts.chunk_by(|one, other| one.at == other.at) {
-            let at = moment[0].at;
-            self.take_rows(&rows, &mut next_row, at, &mut told);
-            self.take_moment(moment, at, Some(&rows), &mut told);
+        for moment in moments(&alerts) {
+            self.take_rows(&rows, &mut next_row, moment[0].at, &mut told);
+            self.take_moment(moment, Some(&rows), &mut told);
         }
         self.take_rows(&rows, &mut next_row, TimeMicros::MAX, &mut told);
         if let Some(last) = rows.len().checked_sub(1) {
@@ -126,25 +132,19 @@ impl Incidents {
         told
     }
 
-    /// Takes the revisions that came of nothing but time, and gives those of incidents that are due
-    /// before `stream_time`.
-    pub fn advance(&mut self, stream_time: TimeMicros, alerts: &[Alert]) -> Vec<Alert> {
+    /// Takes the revisions that came of nothing but time, and gives them back with those of incidents
+    /// that are due before `stream_time`.
+    pub fn advance(&mut self, stream_time: TimeMicros, alerts: Vec<Alert>) -> Vec<Alert> {
         let mut told = Vec::new();
-        for moment in alerts.chunk_by(|one, other| one.at == other.at) {
-            self.take_moment(moment, moment[0].at, None, &mut told);
-        }
+        moments(&alerts).for_each(|moment| self.take_moment(moment, None, &mut told));
         self.fire_before(stream_time, &mut told);
         told
     }
 
     /// Takes the last revisions and says what is unsaid. Closes nothing.
-    pub fn flush(&mut self, alerts: &[Alert]) -> Vec<Alert> {
+    pub fn flush(&mut self, alerts: Vec<Alert>) -> Vec<Alert> {
         let mut told = Vec::new();
-        for moment in alerts.chunk_by(|one, other| one.at == other.at) {
-            let mut started = BTreeSet::new();
-            moment.iter().for_each(|alert| self.join(alert, None, &mut started, &mut told));
-            self.open_all(&started, moment[0].at, &mut told);
-        }
+        moments(&alerts).for_each(|moment| self.join_all(moment, None, &mut told));
         let updates: Vec<Deadline> =
             self.deadlines.iter().filter(|one| one.due == Due::Update).copied().collect();
         for deadline in updates {
@@ -155,20 +155,20 @@ impl Incidents {
     }
 
     /// What is due before the moment, then its alerts.
-    fn take_moment(
-        &mut self,
-        moment: &[Alert],
-        at: TimeMicros,
-        rows: Option<&Rows<'_>>,
-        told: &mut Vec<Alert>,
-    ) {
-        self.fire_before(at, told);
+    fn take_moment(&mut self, moment: &[Alert], rows: Option<&Rows<'_>>, told: &mut Vec<Alert>) {
+        self.fire_before(moment[0].at, told);
+        self.join_all(moment, rows, told);
+    }
+
+    /// The alerts of a moment, and what incidents say of them at once.
+    fn join_all(&mut self, moment: &[Alert], rows: Option<&Rows<'_>>, told: &mut Vec<Alert>) {
+        told.extend(moment.iter().cloned());
         let mut started = BTreeSet::new();
         for alert in moment {
             let row = rows.filter(|_| alert.revision == 1).and_then(|rows| rows.of(alert));
             self.join(alert, row.as_ref(), &mut started, told);
         }
-        self.open_all(&started, at, told);
+        self.open_all(&started, moment[0].at, told);
     }
 
     /// Tells the incidents that began at this moment, and that none took over at once.

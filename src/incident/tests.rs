@@ -284,8 +284,8 @@ proptest! {
             for (place, which) in order.enumerate() {
                 let at = events.last().unwrap().time + place as i64;
                 let alert = Alert { at, ..alerts[which].clone() };
-                let told = run.incidents.advance(at + 1, &[alert]);
-                run.told.extend(told);
+                let told = run.incidents.advance(at + 1, vec![alert]);
+                run.keep(told);
             }
             run.flush();
             content(&run.finals())

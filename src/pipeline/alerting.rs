@@ -135,17 +135,14 @@ impl Alerting {
         self.destinations.iter_mut().try_for_each(|destination| destination.deliver(&alerts))
     }
 
-    /// Delivers alerts and what came of them for incidents, in the order of the moments at which they
-    /// are due, alerts first.
+    /// Delivers alerts with the incidents that come of them.
     fn deliver_with(
         &mut self,
         mut alerts: Vec<Alert>,
-        find: impl FnOnce(&mut Incidents, &[Alert]) -> Vec<Alert>,
+        find: impl FnOnce(&mut Incidents, Vec<Alert>) -> Vec<Alert>,
     ) -> Result<()> {
         if let Some(incidents) = &mut self.incidents {
-            let found = find(incidents, &alerts);
-            alerts.extend(found);
-            alerts.sort_by_key(|alert| alert.at);
+            alerts = find(incidents, alerts);
         }
         self.deliver(alerts)
     }

@@ -212,14 +212,20 @@ impl Run {
     }
 
     pub(super) fn feed_with(&mut self, events: &[Event], alerts: &[Alert]) -> Vec<Alert> {
-        let told = self.incidents.take(&batch_of(events), alerts);
-        self.told.extend(told.iter().cloned());
-        told
+        let told = self.incidents.take(&batch_of(events), alerts.to_vec());
+        self.keep(told)
     }
 
     pub(super) fn flush(&mut self) {
-        let told = self.incidents.flush(&[]);
-        self.told.extend(told);
+        let told = self.incidents.flush(Vec::new());
+        self.keep(told);
+    }
+
+    /// Keeps what incidents say.
+    pub(super) fn keep(&mut self, mut told: Vec<Alert>) -> Vec<Alert> {
+        told.retain(|one| one.incident.is_some());
+        self.told.extend(told.iter().cloned());
+        told
     }
 
     pub(super) fn last(&self) -> &Alert {
