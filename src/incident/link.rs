@@ -74,7 +74,8 @@ fn by_address(ip: &str, one: &Member, other: &Member, config: &IncidentConfig) -
 
 /// Whether one of them, an attack on many, tried the account that is the other's victim.
 fn names_account(one: &Member, other: &Member) -> bool {
-    other.about == About::Account
+    one.about == About::Source
+        && other.about == About::Account
         && other.victims.first().is_some_and(|victim| one.accounts.contains(victim))
 }
 
