@@ -200,7 +200,9 @@ impl Service {
         let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
         let alerts = setup::alerts_with(&self.config, &annotator);
         let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
+        let incidents = setup::incidents(&self.config, &alerts);
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
+        incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();
