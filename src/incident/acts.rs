@@ -246,10 +246,9 @@ impl Acts {
         for chunk in &self.chunks {
             for (row, _) in column(chunk).iter().enumerate().filter(|(_, hash)| **hash == wanted) {
                 let account = chunk.accounts[row];
-                if chunk.times[row] >= since && !is_victim(account) && accounts.insert(account) {
-                    if accounts.len() > max {
-                        return true;
-                    }
+                let counts = chunk.times[row] >= since && !is_victim(account);
+                if counts && accounts.insert(account) && accounts.len() > max {
+                    return true;
                 }
             }
         }

@@ -269,11 +269,11 @@ impl Incidents {
         let is_victim = |account| self.victims.contains_key(&account);
         match mark {
             Mark::Device(text) => {
-                let wanted = hash(&self.key, *text);
+                let wanted = hash(&self.key, text);
                 self.acts.is_popular(|chunk| &chunk.devices, wanted, since, max, &is_victim)
             }
             Mark::Fingerprint(text) => {
-                let wanted = hash(&self.key, *text);
+                let wanted = hash(&self.key, text);
                 self.acts.is_popular(|chunk| &chunk.fingerprints, wanted, since, max, &is_victim)
             }
         }

@@ -3,6 +3,7 @@
 mod harness;
 
 use std::collections::BTreeMap;
+use std::slice::from_ref;
 
 use harness::*;
 use proptest::prelude::*;
@@ -22,7 +23,7 @@ fn a_takeover_is_told_from_before_its_alert_to_its_end() {
         act(9 * MINUTE, "ben", "live_view").by("evil", "203.0.113.9").on("cam-2"),
     ]);
     let views = act(16 * MINUTE, "ben", "live_view").by("evil", "203.0.113.9").on("cam-1");
-    let opened = run.feed_with(&[views.clone()], &[account_alert("a1", &views).medium()]);
+    let opened = run.feed_with(from_ref(&views), &[account_alert("a1", &views).medium()]);
     assert_eq!(opened.len(), 1);
     assert_eq!((opened[0].status, opened[0].severity), (Status::Opened, Severity::Medium));
     run.feed(&[
@@ -53,7 +54,7 @@ fn a_takeover_is_told_from_before_its_alert_to_its_end() {
 fn attempts_alone_are_no_fall_and_a_later_success_is_one() {
     let mut run = Run::new(config());
     let failure = act(0, "ben", "login").by("evil", "203.0.113.9").failed();
-    run.feed_with(&[failure.clone()], &[account_alert("a1", &failure)]);
+    run.feed_with(from_ref(&failure), &[account_alert("a1", &failure)]);
     assert!(run.last().summary.contains("1 account was tried"), "{}", run.last().summary);
     assert_eq!(&*run.last().title, "1 account attacked, none known to have fallen");
     run.feed(&[act(MINUTE, "ben", "login").by("evil", "203.0.113.9")]);
@@ -65,10 +66,10 @@ fn attempts_alone_are_no_fall_and_a_later_success_is_one() {
 fn low_alerts_are_believed_when_two_rules_agree() {
     let mut run = Run::new(config());
     let login = act(0, "ben", "login").by("evil", "203.0.113.9");
-    run.feed_with(&[login.clone()], &[account_alert("a1", &login).low()]);
+    run.feed_with(from_ref(&login), &[account_alert("a1", &login).low()]);
     assert_eq!(run.last().incident.as_ref().unwrap().fallen_total, 0);
     let again = act(HOUR, "ben", "login").by("evil", "203.0.113.9");
-    run.feed_with(&[again.clone()], &[account_alert("a2", &again).low().rule("other")]);
+    run.feed_with(from_ref(&again), &[account_alert("a2", &again).low().rule("other")]);
     run.flush();
     assert_eq!(run.last().incident.as_ref().unwrap().fallen_total, 1);
 }
@@ -111,7 +112,7 @@ fn one_campaign_over_37_addresses_is_one_incident() {
         let ip = format!("203.0.113.{n}");
         let login = act(n * MINUTE, &format!("victim-{n}"), "login").by(&format!("d{n}"), &ip);
         let login = login.fingerprint("t13d").network(64500);
-        run.feed_with(&[login.clone()], &[account_alert(&format!("a{n}"), &login)]);
+        run.feed_with(from_ref(&login), &[account_alert(&format!("a{n}"), &login)]);
         events.push(login);
     }
     run.flush();
@@ -137,7 +138,7 @@ fn a_fingerprint_that_everybody_uses_is_no_key() {
         let ip = format!("203.0.113.{n}");
         let login = act((n + 1) * MINUTE, &format!("v{n}"), "login").by(&format!("d{n}"), &ip);
         let login = login.fingerprint("app");
-        run.feed_with(&[login.clone()], &[account_alert(&format!("a{n}"), &login)]);
+        run.feed_with(from_ref(&login), &[account_alert(&format!("a{n}"), &login)]);
     }
     assert_eq!(run.finals().len(), 5);
 }
@@ -148,10 +149,10 @@ fn a_key_that_joins_two_keeps_the_earlier_and_closes_the_later() {
     let one = act(0, "anna", "login").by("d1", "203.0.113.1");
     let two = act(MINUTE, "ben", "login").by("d2", "203.0.113.2");
     let both = act(2 * MINUTE, "anna", "login").by("d2", "203.0.113.3");
-    let first = run.feed_with(&[one.clone()], &[account_alert("a1", &one)]);
-    let second = run.feed_with(&[two.clone()], &[account_alert("a2", &two)]);
+    let first = run.feed_with(from_ref(&one), &[account_alert("a1", &one)]);
+    let second = run.feed_with(from_ref(&two), &[account_alert("a2", &two)]);
     assert_ne!(first[0].id, second[0].id);
-    let third = run.feed_with(&[both.clone()], &[account_alert("a3", &both)]);
+    let third = run.feed_with(from_ref(&both), &[account_alert("a3", &both)]);
     assert_eq!(third.len(), 1);
     assert_eq!((third[0].status, &third[0].id), (Status::Closed, &second[0].id));
     let part = third[0].incident.as_ref().unwrap();
@@ -165,7 +166,7 @@ fn alerts_further_apart_than_the_window_do_not_link() {
     let mut run = Run::new(config());
     for (id, time) in [("a1", 0), ("a2", DAY), ("a3", 2 * DAY + 1)] {
         let login = act(time, "anna", "login").by("d1", "203.0.113.1");
-        run.feed_with(&[login.clone()], &[account_alert(id, &login)]);
+        run.feed_with(from_ref(&login), &[account_alert(id, &login)]);
     }
     assert_eq!(run.finals().iter().map(|one| one.matches).collect::<Vec<_>>(), [2, 1]);
 }
@@ -177,11 +178,11 @@ fn limits_bite_and_are_counted() {
     for n in 0..4 {
         let login =
             act(n * MINUTE, &format!("v{n}"), "login").by(&format!("d{n}"), &format!("{n}"));
-        run.feed_with(&[login.clone()], &[account_alert(&format!("a{n}"), &login)]);
+        run.feed_with(from_ref(&login), &[account_alert(&format!("a{n}"), &login)]);
     }
     for n in 4..8 {
         let view = act(n * MINUTE, "v0", "live_view").by("d0", "0").on("cam");
-        run.feed_with(&[view.clone()], &[account_alert(&format!("a{n}"), &view)]);
+        run.feed_with(from_ref(&view), &[account_alert(&format!("a{n}"), &view)]);
     }
     run.feed(&[act(9 * MINUTE, "v0", "siren").by("d0", "0")]);
     let stats = run.incidents.stats();
@@ -197,7 +198,7 @@ fn limits_bite_and_are_counted() {
 fn names_from_events_cannot_forge_the_paragraph() {
     let mut run = Run::new(config());
     let login = act(0, "a\u{1b}[2J\nIt is over.", "login").by("d", "203.0.113.1");
-    run.feed_with(&[login.clone()], &[account_alert("a1", &login)]);
+    run.feed_with(from_ref(&login), &[account_alert("a1", &login)]);
     assert!(run.last().summary.contains("a\\u{1b}[2J\\nIt is over. let the intruder in"));
     assert_eq!(&*run.last().title, "Account a\\u{1b}[2J\\nIt is over. fell");
 }
@@ -230,14 +231,14 @@ fn story() -> Vec<(Event, Vec<Alert>)> {
 fn a_checkpoint_between_any_two_batches_changes_nothing() {
     let story = story();
     let mut expected = Run::new(config());
-    story.iter().for_each(|(event, alerts)| drop(expected.feed_with(&[event.clone()], alerts)));
+    story.iter().for_each(|(event, alerts)| drop(expected.feed_with(from_ref(event), alerts)));
     expected.flush();
     assert!(expected.told.len() > 40);
     for cut in 0..story.len() {
         let folder = tempfile::tempdir().unwrap();
         let (before, after) = story.split_at(cut);
         let mut run = Run::new(config());
-        before.iter().for_each(|(event, alerts)| drop(run.feed_with(&[event.clone()], alerts)));
+        before.iter().for_each(|(event, alerts)| drop(run.feed_with(from_ref(event), alerts)));
         let mut blocks = BlockWriter::create(folder.path(), 1, [].into()).unwrap();
         let manifest = run.incidents.checkpoint(&mut blocks);
         blocks.finish().unwrap();
@@ -246,9 +247,9 @@ fn a_checkpoint_between_any_two_batches_changes_nothing() {
         run.incidents.restore(&manifest, &BlockReader::new(folder.path()), from).unwrap();
         // Read again from further back, as it is when a window is rebuilt.
         for (event, _) in before.iter().skip(cut.saturating_sub(3)) {
-            run.feed(&[event.clone()]);
+            run.feed(from_ref(event));
         }
-        after.iter().for_each(|(event, alerts)| drop(run.feed_with(&[event.clone()], alerts)));
+        after.iter().for_each(|(event, alerts)| drop(run.feed_with(from_ref(event), alerts)));
         run.flush();
         assert_eq!(run.told, expected.told, "cut at {cut}");
     }
@@ -258,7 +259,7 @@ fn a_checkpoint_between_any_two_batches_changes_nothing() {
 fn batches_do_not_show() {
     let story = story();
     let mut one_by_one = Run::new(config());
-    story.iter().for_each(|(event, alerts)| drop(one_by_one.feed_with(&[event.clone()], alerts)));
+    story.iter().for_each(|(event, alerts)| drop(one_by_one.feed_with(from_ref(event), alerts)));
     one_by_one.flush();
     let mut at_once = Run::new(config());
     let events: Vec<Event> = story.iter().map(|(event, _)| event.clone()).collect();

@@ -129,7 +129,7 @@ fn batch_of(events: &[Event]) -> RecordBatch {
 /// An alert about the account of an event, that came of it.
 pub(super) fn account_alert(id: &str, event: &Event) -> Alert {
     let account = event.text("account").unwrap().to_owned();
-    alert(id, "account", &account, event, &[account.clone()])
+    alert(id, "account", &account, event, std::slice::from_ref(&account))
 }
 
 /// An alert about a source, that came of an event.
