@@ -9,6 +9,7 @@ mod error;
 pub mod evaluate;
 pub mod event;
 pub mod history;
+pub mod incident;
 pub mod kafka;
 pub mod learn;
 pub mod order;

@@ -12,6 +12,7 @@
 
 mod alert_log;
 mod begin;
+mod manager;
 mod records;
 mod reload;
 mod sources;
@@ -39,6 +40,7 @@ use crate::source::kafka::{Lease, Membership, Places};
 use crate::store::{Loaded, StateFolder};
 use crate::{Error, Result};
 use begin::Beginning;
+use manager::ServiceManager;
 use reload::Present;
 use supervisor::Orders;
 
@@ -198,7 +200,9 @@ impl Service {
         let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
         let alerts = setup::alerts_with(&self.config, &annotator);
         let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
+        let incidents = setup::incidents(&self.config, &alerts);
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
+        incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();
@@ -306,10 +310,12 @@ impl Service {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let dispatcher = self.dispatcher.clone();
         let stop_within = self.config.state.stop_within;
+        let mut manager =
+            ServiceManager::new(health.clone(), self.lease.flag(), self.alive.clone());
         let supervisor = move || {
             let on_stop = || health.set_ready(false);
             let reload = || reload::apply(&settings, &mut present, &dispatcher, &metrics);
-            supervisor::supervise(&stop, &orders, stop_within, on_stop, reload);
+            supervisor::supervise(&stop, &orders, stop_within, &mut manager, on_stop, reload);
         };
         std::thread::Builder::new()
             .name("nightlatch-supervisor".to_owned())

@@ -3,7 +3,9 @@
 mod alerts;
 mod config;
 mod evaluate;
+mod health;
 mod input;
+mod manual;
 mod progress;
 mod replay;
 mod rules;
@@ -63,6 +65,12 @@ enum Command {
     /// Check and show configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask a running instance whether it is ready
+    Health(health::HealthArgs),
+    /// Print a script by which a shell completes commands
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(manual::ManArgs),
 }
 
 /// How a command ended that did not fail.
@@ -127,6 +135,9 @@ impl Cli {
             Command::Simulate(args) => simulate::simulate(args),
             Command::Evaluate(args) => evaluate::evaluate(args),
             Command::Config(command) => config::config(&command),
+            Command::Health(args) => health::health(&args),
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::event::dead_letter::{JsonLines, RecordSink};
 use crate::event::decode::{DecodeLimits, Decoder, Format};
 use crate::event::sshd::SshdOptions;
 use crate::history::{History, Limits};
+use crate::incident::{IncidentConfig, Incidents};
 use crate::kafka::Cluster;
 use crate::order::OrderConfig;
 use crate::pipeline::{Annotator, Aside, Reading};
@@ -92,6 +93,24 @@ pub(crate) fn alerts(config: &Config) -> AlertConfig {
         open_max: alerts.open_max,
         ..AlertConfig::default()
     }
+}
+
+/// Which alerts belong together; `None` where incidents are switched off.
+pub(crate) fn incidents(config: &Config, alerts: &AlertConfig) -> Option<Incidents> {
+    let incidents = &config.incidents;
+    let limits = IncidentConfig {
+        window_micros: micros(incidents.window),
+        quiet_micros: micros(incidents.quiet),
+        lookback_micros: micros(incidents.lookback),
+        open_max: incidents.open_max,
+        members_max: incidents.members_max,
+        accounts_max: incidents.accounts_max,
+        steps_max: incidents.steps_max,
+        recent_max: incidents.recent_max,
+        shared_accounts: incidents.shared_accounts,
+        popular_accounts: incidents.popular_accounts,
+    };
+    incidents.enabled.then(|| Incidents::new(limits, alerts.clone()))
 }
 
 /// How to reach the brokers.

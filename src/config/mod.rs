@@ -55,6 +55,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Where alerts go, and how large they may grow.
     pub alerts: AlertsConfig,
+    /// Which alerts belong together.
+    pub incidents: IncidentsConfig,
     /// Where alerts go besides.
     #[serde(deserialize_with = "destination::decoded_elsewhere")]
     pub destination: Vec<DestinationConfig>,
@@ -239,6 +241,37 @@ pub struct AlertsConfig {
     pub ips_max: usize,
     /// Episodes that are followed at one time.
     pub open_max: usize,
+}
+
+/// `[incidents]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncidentsConfig {
+    /// Whether incidents are told.
+    pub enabled: bool,
+    /// Two alerts link when no more event time lies between them.
+    #[serde(with = "units::duration")]
+    pub window: Duration,
+    /// An incident is closed after so long without a new alert or step.
+    #[serde(with = "units::duration")]
+    pub quiet: Duration,
+    /// Acts of an intruder are looked for so far before the alert.
+    #[serde(with = "units::duration")]
+    pub lookback: Duration,
+    /// Incidents that are open at one time.
+    pub open_max: usize,
+    /// Alerts that one incident keeps.
+    pub members_max: usize,
+    /// Accounts whose story an incident tells.
+    pub accounts_max: usize,
+    /// Acts that are kept of one account, and steps that are told of it.
+    pub steps_max: usize,
+    /// Acts that are remembered of all accounts together.
+    pub recent_max: usize,
+    /// An address where more accounts are at home links only together with another key.
+    pub shared_accounts: usize,
+    /// A device or TLS fingerprint that more other accounts use successfully is no key.
+    pub popular_accounts: usize,
 }
 
 /// What happens when the outbox is full.

@@ -122,7 +122,7 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub fn rules(&self) -> Result<Vec<RuleCounts>> {
-        self.readers.read(|connection| verdicts::by_rule(connection))
+        self.readers.read(verdicts::by_rule)
     }
 
     /// Takes the verdicts over into the metrics.

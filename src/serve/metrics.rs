@@ -14,6 +14,7 @@ use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
 use crate::history::{FindingKind, HistoryMetrics};
+use crate::incident::IncidentStats;
 use crate::learn::{LearnMetrics, LearnStats};
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
@@ -74,6 +75,14 @@ pub struct Metrics {
     pub alerts_dropped: IntCounterVec,
     /// Alerts delivered once and not followed.
     pub alerts_untracked: IntCounter,
+    /// Incidents that are open.
+    pub incidents_open: IntGauge,
+    /// Revisions of incidents, by status.
+    pub incident_revisions: IntCounterVec,
+    /// Incidents that another one took over.
+    pub incidents_merged: IntCounter,
+    /// How often a limit of incidents bit.
+    pub incidents_limited: IntCounterVec,
     /// Revisions of alerts that were not delivered, by reason.
     pub alerts_suppressed: IntCounterVec,
     /// What delivery counts.
@@ -139,6 +148,31 @@ impl Metrics {
             self.lane_rows.with_label_values(&name).set(gauge(lane.rows));
             self.lane_bytes.with_label_values(&name).set(gauge(lane.bytes));
             raise(&self.dropped_rows.with_label_values(&name), lane.dropped_rows);
+        }
+    }
+
+    /// Takes over the counters of incidents.
+    pub fn set_incidents(&self, stats: &IncidentStats) {
+        self.incidents_open.set(gauge(stats.open));
+        raise(&self.incidents_merged, stats.merged);
+        let revisions = [
+            (Status::Opened, stats.opened),
+            (Status::Updated, stats.updated),
+            (Status::Closed, stats.closed),
+        ];
+        for (status, total) in revisions {
+            raise(&self.incident_revisions.with_label_values(&[status.label()]), total);
+        }
+        let limits = [
+            ("open_max", stats.open_max),
+            ("members_max", stats.members_max),
+            ("accounts_max", stats.accounts_max),
+            ("steps_max", stats.steps_max),
+            ("recent_max", stats.recent_max),
+            ("crowded_key", stats.crowded),
+        ];
+        for (limit, total) in limits {
+            raise(&self.incidents_limited.with_label_values(&[limit]), total);
         }
     }
 
@@ -324,6 +358,19 @@ fn build() -> Outcome<Metrics> {
         alerts_untracked: make.counter(
             "alerts_untracked_total",
             "Alerts delivered once and not followed because of alerts.open_max.",
+        )?,
+        incidents_open: make.gauge("incidents_open", "Incidents that are open now.")?,
+        incident_revisions: make.counters(
+            "incident_revisions_total",
+            &["status"],
+            "Revisions of incidents.",
+        )?,
+        incidents_merged: make
+            .counter("incidents_merged_total", "Incidents that another one took over.")?,
+        incidents_limited: make.counters(
+            "incidents_limited_total",
+            &["limit"],
+            "What incidents leave out because of a limit.",
         )?,
         alerts_suppressed: make.counters(
             "alerts_suppressed_total",

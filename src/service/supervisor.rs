@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Work;
+use super::manager::ServiceManager;
 use crate::cli::Stop;
 
 /// How often signals are looked for.
@@ -50,6 +51,7 @@ pub(super) fn supervise(
     stop: &Stop,
     orders: &Orders,
     stop_within: Duration,
+    manager: &mut ServiceManager,
     mut on_stop: impl FnMut(),
     mut reload: impl FnMut() -> Option<Work>,
 ) {
@@ -59,6 +61,7 @@ pub(super) fn supervise(
         if stop.was_asked() {
             let since = *asked_at.get_or_insert_with(|| {
                 on_stop();
+                manager.stopping();
                 orders.stop_pipeline.store(true, Ordering::Relaxed);
                 Instant::now()
             });
@@ -66,10 +69,14 @@ pub(super) fn supervise(
                 tracing::error!(?stop_within, "the stop takes too long; ending without the rest");
                 std::process::exit(TOO_SLOW);
             }
-        } else if stop.take_reload()
-            && let Some(next) = reload()
+            continue;
+        }
+        if stop.take_reload()
+            && let Some(next) = manager.reloading(&mut reload)
         {
             orders.change(next);
         }
+        manager.tend();
     }
+    manager.stopping();
 }

@@ -8,6 +8,7 @@
 mod boards;
 
 mod dashboards;
+mod package;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,7 +68,7 @@ fn every_image_is_pinned_to_a_version() {
 fn every_port_is_published_on_loopback_alone() {
     let compose = read("docker-compose.yml");
     let ports = items(&compose, "ports");
-    assert_eq!(ports.len(), 5, "{ports:?}");
+    assert_eq!(ports.len(), 6, "{ports:?}");
     assert!(ports.iter().all(|port| port.starts_with("127.0.0.1:")), "{ports:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ pub(crate) fn verdict(verdict: &str) -> String {
 }
 
 /// The history as a destination, tried again soon.
-pub(crate) fn destination(path: &PathBuf) -> Vec<DestinationConfig> {
+pub(crate) fn destination(path: &Path) -> Vec<DestinationConfig> {
     let path = path.display();
     let mut all = destinations(&format!("[history]\nretention = '1 day'\nfile = '{path}'\n"));
     for one in &mut all {

@@ -21,6 +21,7 @@ mod damage;
 mod events;
 mod faults;
 mod history;
+mod manager;
 mod reload;
 mod restart;
 mod secrets;
