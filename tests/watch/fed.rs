@@ -43,7 +43,7 @@ fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// The newest revision of each alert in the file of alerts.
+/// The newest revision of each alert and incident in the file of alerts.
 fn newest(alerts: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(alerts).unwrap();
     // The last line may be half written.
@@ -57,7 +57,8 @@ fn newest(alerts: &Path) -> BTreeMap<String, String> {
 /// The database holds what the file of alerts says last of each, and answers the dashboards.
 fn is_filled(database: &Database, alerts: &Path) {
     let stored = || -> BTreeMap<String, String> {
-        let rows = database.query("SELECT id, revision FROM alerts");
+        let rows = database
+            .query("SELECT id, revision FROM alerts UNION ALL SELECT id, revision FROM incidents");
         rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
     };
     // What is still told because nothing more comes reaches one a moment before the other.
@@ -66,11 +67,13 @@ fn is_filled(database: &Database, alerts: &Path) {
     let account = format!("'{account}'");
     let rules = "SELECT string_agg(DISTINCT quote_literal(rule), ',') FROM alerts";
     let rules = database.value(rules);
+    let incident = "SELECT id FROM incidents ORDER BY fallen_total DESC LIMIT 1";
+    let incident = format!("'{}'", database.value(incident));
     let chosen = [
         ("severity", "'critical','high','medium','low','info'"),
         ("rule", rules.as_str()),
         ("account", account.as_str()),
-        ("incident", "''"),
+        ("incident", incident.as_str()),
     ];
     for query in dashboards::all().iter().flat_map(|dashboard| dashboard.sql()) {
         let (from, to) = ("2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z");
