@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod learn;
 pub mod order;
 pub mod pipeline;
+pub mod report;
 pub mod rules;
 pub mod serve;
 mod service;
