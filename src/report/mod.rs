@@ -77,7 +77,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Longer texts are cut on the page.
-const TEXT_CHARS_MAX: usize = 600;
+const TEXT_CHARS_MAX: usize = 400;
 
 /// A time as people read it, to the second: `2019-11-08 00:50:50`.
 fn moment(time: TimeMicros) -> String {

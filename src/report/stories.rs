@@ -9,8 +9,8 @@ use super::sections::more;
 use super::{Document, Report, counted, moment, shown};
 
 /// Accounts that are told, steps of one, resources of a step.
-const ACCOUNTS_MAX: usize = 200;
-const STEPS_MAX: usize = 50;
+const ACCOUNTS_MAX: usize = 100;
+const STEPS_MAX: usize = 30;
 const RESOURCES_MAX: usize = 8;
 /// The rank of `high`: what is below tells of no account that fell.
 const HIGH: usize = 4;
