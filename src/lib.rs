@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod learn;
 pub mod order;
 pub mod pipeline;
+pub mod report;
 pub mod rules;
 pub mod serve;
 mod service;

@@ -6,6 +6,7 @@ mod evaluate;
 mod health;
 mod input;
 mod manual;
+mod page;
 mod progress;
 mod replay;
 mod rules;

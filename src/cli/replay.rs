@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::input::InputArgs;
+use super::page::Page;
 use super::progress::ProgressLine;
 use super::signals::Stop;
 use super::{Exit, Outcome, RuleSource, plan_some, setup, summary, terminal};
@@ -15,12 +16,14 @@ use crate::delivery;
 use crate::event::Origins;
 use crate::event::reject::{RejectReason, Rejection};
 use crate::pipeline::{Alerting, Pipeline, place_text};
+use crate::report::{Observed, Observing};
 use crate::serve::Metrics;
 
 const EXAMPLES: &str = "Examples:
   nightlatch replay examples/ring-2019.jsonl
   nightlatch replay monday.jsonl.gz tuesday.jsonl.gz --json > alerts.jsonl
   nightlatch replay /var/log/auth.log --format sshd --time-zone Europe/Berlin
+  nightlatch replay monday.jsonl --report monday.html
   zcat old.gz | nightlatch replay - --since 2026-03-01 --until 2026-03-02
 
 Several files are merged by event time. On a terminal alerts are shown at the end; elsewhere each
@@ -39,6 +42,9 @@ pub(super) struct ReplayArgs {
     /// Write alerts to this file as well, one JSON object a line
     #[arg(long, value_name = "FILE")]
     alerts: Option<PathBuf>,
+    /// Write a page that says what happened to this file, HTML without anything outside of it
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// One JSON object a line [default: a table on a terminal, JSON Lines elsewhere]
     #[arg(long)]
     json: bool,
@@ -57,8 +63,11 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let engine = plan_some(pack, &config)?;
     let metrics = Arc::new(Metrics::new()?);
     let mut line = ProgressLine::new(files.progress(), !args.quiet);
-    let destinations = destinations(args, &line)?;
+    let mut destinations = destinations(args, &line)?;
+    let page = args.report.as_deref().map(Page::create).transpose()?;
+    destinations.extend(page.as_ref().map(Page::collector));
     let annotator = setup::annotator(&config)?;
+    let (rules, data) = (engine.rules().to_vec(), annotator.versions());
     let alerts = setup::alerts_with(&config, &annotator);
     let incidents = setup::incidents(&config, &alerts);
     let mut alerting = Alerting::new(engine, alerts, destinations, &metrics)?;
@@ -81,7 +90,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
         metrics,
     };
     let started = Instant::now();
-    let outcome = pipeline.run(&mut alerting, &mut |counts, alerts| {
+    let observed = page.is_some().then(Observed::default);
+    let mut observing = Observing { consumer: &mut alerting, observed };
+    let outcome = pipeline.run(&mut observing, &mut |counts, alerts| {
         if let Some(line) = &mut line {
             line.show(counts, alerts);
         }
@@ -89,7 +100,11 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     if let Some(line) = &line {
         line.clear();
     }
+    let observed = observing.observed.take();
     let counts = outcome?;
+    if let (Some(page), Some(observed)) = (page, observed) {
+        page.write(&observed, &counts, &rules, &data, args.input.names())?;
+    }
     if !args.quiet {
         let by_rule = alerting.alerts_by_rule();
         terminal::say(&summary::text(&counts, &by_rule, started.elapsed()));
