@@ -7,7 +7,7 @@ const EXAMPLE: &str = include_str!("../../nightlatch.example.toml");
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 20] = [
+    let tables: [(&str, Vec<String>); 21] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
@@ -18,6 +18,7 @@ fn all_keys() -> Vec<String> {
         ("kafka.tls.", keys_of::<TlsConfig>()),
         ("kafka.sasl.", keys_of::<SaslConfig>()),
         ("alerts.", keys_of::<AlertsConfig>()),
+        ("incidents.", keys_of::<IncidentsConfig>()),
         ("outbox.", keys_of::<OutboxConfig>()),
         // Their keys depend on their kind: see `destination_tests`.
         ("destination.", Vec::new()),
