@@ -18,6 +18,7 @@ fn all_keys() -> Vec<String> {
         ("kafka.tls.", keys_of::<TlsConfig>()),
         ("kafka.sasl.", keys_of::<SaslConfig>()),
         ("alerts.", keys_of::<AlertsConfig>()),
+        ("incidents.", keys_of::<IncidentsConfig>()),
         ("outbox.", keys_of::<OutboxConfig>()),
         ("history.", keys_of::<HistoryConfig>()),
         // Their keys depend on their kind: see `destination_tests`.
