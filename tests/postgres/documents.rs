@@ -140,7 +140,11 @@ pub(crate) fn incident(number: u64, revision: u64, started_at: DateTime<Utc>) ->
                 {"from": at(6), "to": at(9), "action": "live_view", "count": 2,
                  "resources": ["cam-1", "cam-2"], "ip": "203.0.113.9"},
                 {"from": at(10), "to": at(10), "action": "two_way_talk", "count": 1,
-                 "resources": [], "ip": null}]}],
+                 "resources": [], "ip": ""}]}],
+        "viewed": [{"account": "bob", "fell_at": at(12), "how": "many recordings", "steps": [
+            {"from": at(12), "to": at(13), "action": "recording_view", "count": 3,
+             "resources": ["rec-1"], "ip": ""}]}],
+        "viewed_total": 1,
         "fallen_total": 1,
         "sources": {"ips_total": 1, "asns": [64500], "devices": [], "fingerprints": [], "sessions": []},
     })

@@ -93,17 +93,21 @@ fn an_incident_fills_its_tables_and_the_views() {
         db.query(accounts),
         [["ann@example.org", "t", "guessed password"], ["bob", "f", ""]]
     );
-    let steps = "SELECT account, action, events, resources, ip FROM incident_steps";
+    let steps =
+        "SELECT account, action, events, resources, ip FROM incident_steps ORDER BY account";
     assert_eq!(
         db.query(steps),
-        [["ann@example.org", "live_view", "2", "{cam-1,cam-2}", "203.0.113.9"]]
+        [
+            ["ann@example.org", "live_view", "2", "{cam-1,cam-2}", "203.0.113.9"],
+            ["bob", "recording_view", "3", "{rec-1}", ""],
+        ]
     );
     assert_eq!(db.value("SELECT count(*) FROM incident_alerts"), "2");
     for (view, count) in [
         ("open_alerts", "2"),
         ("open_incidents", "1"),
         ("incident_victims", "2"),
-        ("incident_timeline", "4"),
+        ("incident_timeline", "5"),
         ("rule_volume", "1"),
         ("takeovers_by_day", "1"),
         ("account_story WHERE account = 'ann@example.org'", "4"),

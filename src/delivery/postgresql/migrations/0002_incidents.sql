@@ -51,7 +51,7 @@ CREATE TABLE incident_accounts (
 CREATE INDEX incident_accounts_incident ON incident_accounts (incident_id);
 CREATE INDEX incident_accounts_account ON incident_accounts USING hash (account);
 
--- What was done with an account that fell, in order.
+-- What was done with an account that fell, or that staff looked at, in order.
 CREATE TABLE incident_steps (
     incident_id text   NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
     account     text   NOT NULL,

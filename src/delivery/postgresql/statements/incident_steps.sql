@@ -1,3 +1,4 @@
+-- Of accounts that fell, and of those that staff looked at.
 INSERT INTO incident_steps (
     incident_id, account, position, from_at, to_at, action, events, resources, ip
 )
@@ -10,8 +11,10 @@ SELECT
     s.item ->> 'action',
     (s.item ->> 'count')::bigint,
     ARRAY(SELECT jsonb_array_elements_text(jsonb_path_query_array(s.item, '$.resources[*]'))),
-    s.item ->> 'ip'
+    nullif(s.item ->> 'ip', '')
 FROM
     jsonb_array_elements($1::jsonb) AS d,
-    jsonb_array_elements(jsonb_path_query_array(d, '$.fallen[*]')) AS f (item),
+    jsonb_array_elements(
+        jsonb_path_query_array(d, '$.fallen[*]') || jsonb_path_query_array(d, '$.viewed[*]')
+    ) AS f (item),
     jsonb_array_elements(jsonb_path_query_array(f.item, '$.steps[*]')) WITH ORDINALITY AS s (item, position)
