@@ -65,7 +65,7 @@ histories AS (
         same_account AS (
             PARTITION BY account
             ORDER BY time
-            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '24' HOUR PRECEDING
+            RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '1' MICROSECOND PRECEDING
         ),
         account_day AS (
             PARTITION BY account

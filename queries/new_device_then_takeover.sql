@@ -96,13 +96,26 @@ histories AS (
             RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND INTERVAL '2' DAY PRECEDING
         )
 ),
+homes AS (
+    SELECT
+        *,
+        max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND device_seen_at IS NOT NULL)
+            OVER place_day AS known_device_here_at
+    FROM histories
+    WINDOW place_day AS (
+        PARTITION BY account, place
+        ORDER BY time
+        RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW
+    )
+),
 strangers AS (
     SELECT
         *
-    FROM histories
+    FROM homes
     WHERE place <> ''
         AND device_seen_at IS NULL
         AND place_seen_at IS NULL
+        AND known_device_here_at IS NULL
         AND (asn_seen_at IS NULL OR agent_seen_at IS NULL)
         AND (
             (weeks_ago_seen_at IS NOT NULL AND visits >= 5)

@@ -16,7 +16,7 @@ away from home.
 blind_spots = """
 A thief with the same program and the same TLS fingerprint, or with another version of the program: apps update themselves. One behind a
 network of the owner. Sessions older than 30 days between two
-uses. Without TLS fingerprints only another program, system or device is seen, and only where the ASN is known.
+uses; with the owner's program and provider, 7 days. Without TLS fingerprints only another program, system or device is seen, and only where the ASN is known.
 """
 validation = """
 Copy a session token to another machine on another network and refresh it with a second client.
@@ -62,6 +62,7 @@ SELECT
     tls_fingerprint,
     max(time) FILTER (WHERE action IN ('login', 'session_refresh') AND outcome = 'success' AND place <> '')
         OVER same_place AS place_seen_at,
+    max(time) OVER same_session AS used_at,
     last_value(ip) FILTER (WHERE ip <> '') OVER same_session AS ip_before,
     last_value(asn) FILTER (WHERE ip <> '') OVER same_session AS asn_before,
     last_value(device) FILTER (WHERE device <> '') OVER same_session AS device_before,
@@ -84,6 +85,10 @@ WINDOW
 QUALIFY place <> ''
     AND place_seen_at IS NULL
     AND (
-        (tls_fingerprint <> tls_fingerprint_before AND user_agent = user_agent_before)
+        (
+            tls_fingerprint <> tls_fingerprint_before
+            AND user_agent = user_agent_before
+            AND (asn <> asn_before OR used_at > time - INTERVAL '7' DAY)
+        )
         OR (asn <> asn_before AND (agent <> agent_before OR os <> os_before OR device <> device_before))
     )

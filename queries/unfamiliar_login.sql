@@ -15,7 +15,7 @@ An owner on a journey who logs in with a borrowed computer. A household's second
 blind_spots = """
 Accounts first seen within a day; those seen for less than a week or hardly ever, unless country and program are new after three visits or
 a week, or it is a data centre.
-An intruder behind VPN, relay or a mobile network in another country who copies the owner's program, or from the owner's provider. Logins
+An intruder behind VPN, relay, a mobile or an unlisted network in another country who has the owner's program, or from the owner's provider. Logins
 within a day of a password reset. Without `asn`, `country` and `agent` it is silent.
 """
 validation = """
@@ -147,6 +147,6 @@ WHERE action = 'login'
         OR (
             weeks_ago_seen_at IS NOT NULL
             AND visits >= 5
-            AND (agent_seen_at IS NULL OR (country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile')))
+            AND (agent_seen_at IS NULL OR (country_seen_at IS NULL AND network NOT IN ('vpn', 'relay', 'mobile', 'unknown')))
         )
     )

@@ -8,6 +8,8 @@ pub mod enrich;
 mod error;
 pub mod evaluate;
 pub mod event;
+pub mod history;
+pub mod incident;
 pub mod kafka;
 pub mod learn;
 pub mod order;

@@ -31,9 +31,10 @@ use crate::delivery::outbox::Outbox;
 use crate::delivery::{Destination, Dispatcher};
 use crate::enrich::Enricher;
 use crate::event::TimeMicros;
+use crate::history::Keeper;
 use crate::pipeline::{Alerting, Annotator, Pipeline, Reading, Store};
 use crate::rules::{Engine, Pack};
-use crate::serve::{Health, Metrics, Server};
+use crate::serve::{Api, Catalog, Health, Metrics, Server};
 use crate::source::InputId;
 use crate::source::kafka::{Lease, Membership, Places};
 use crate::store::{Loaded, StateFolder};
@@ -75,6 +76,8 @@ struct Service {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     outbox: Outbox,
+    /// The rules that run, for the API.
+    catalog: Catalog,
     lease: Lease,
     /// Grows while the pipeline makes progress.
     alive: Arc<AtomicU64>,
@@ -110,10 +113,18 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     let metrics = Arc::new(Metrics::new()?);
     metrics.know_limits(config.state.rows_max, config.state.keys_max);
     let health = Arc::new(Health::default());
-    let server = Server::start(config.http.listen, metrics.clone(), health.clone())?;
+    let (history, catalog) = (setup::history(&config), Catalog::default());
+    let api = history
+        .clone()
+        .map(|history| Api::new(history, &config.http, metrics.history.clone(), catalog.clone()));
+    let api = api.transpose()?;
+    let listen = config.http.listen;
+    let server = Server::start_with(listen, metrics.clone(), health.clone(), api.as_ref())?;
     info!(address = %server.address(), "metrics and health");
     // The lock comes first: whatever lies in the folder belongs to one process.
     let (folder, loaded) = StateFolder::open(&config.state.folder)?;
+    let keeper = history.map(|history| Keeper::start(history, metrics.history.clone()));
+    let keeper = keeper.transpose()?;
     let alive = Arc::new(AtomicU64::new(0));
     let outbox =
         Outbox::open(&setup::outbox_folder(&config), &sources::limits(&config, stop, &alive))?;
@@ -129,6 +140,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
         metrics,
         health,
         outbox,
+        catalog,
         lease,
         alive,
         committed: Arc::default(),
@@ -141,6 +153,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     service.drain();
     service.orders.end();
     drop(membership);
+    drop(keeper);
     // A panic of it was told when it happened.
     let _ = supervisor.join();
     Ok(ran?)
@@ -183,10 +196,13 @@ impl Service {
     }
 
     fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, work: Work) -> Result<()> {
+        self.catalog.set(work.engine.rules());
         let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
         let alerts = setup::alerts_with(&self.config, &annotator);
         let outbox = vec![Box::new(self.outbox.clone()) as Box<dyn Destination>];
+        let incidents = setup::incidents(&self.config, &alerts);
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
+        incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::json::write_json;
 use super::value::{json_value, rfc3339};
 use crate::event::{Origin, OriginKind, Place, TimeMicros};
+use crate::incident::IncidentPart;
 use crate::rules::Severity;
 
 /// Where an episode stands.
@@ -100,6 +101,9 @@ pub struct Alert {
     /// Versions of the data files behind columns such as `country`, by kind; left out without files.
     #[serde(serialize_with = "versions", skip_serializing_if = "no_versions")]
     pub enrichment: Arc<BTreeMap<&'static str, String>>,
+    /// What an incident has beyond an alert; an alert has none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<IncidentPart>>,
 }
 
 impl Alert {
@@ -127,6 +131,11 @@ impl Values {
     pub fn read(columns: &RecordBatch, row: usize, entity: Arc<str>) -> Self {
         let values = columns.columns().iter().map(|column| json_value(column.as_ref(), row));
         Self { schema: columns.schema(), row: values.collect(), entity }
+    }
+
+    /// Those of a document that comes from no query.
+    pub(crate) fn none() -> Self {
+        Self::restore(std::iter::empty(), Arc::default(), Arc::default())
     }
 
     /// The same row again, from names and values of all columns.

@@ -110,6 +110,7 @@ impl Episode {
             evidence_total: self.evidence_total,
             attack: rule.attack.clone(),
             enrichment: rule.enrichment.clone(),
+            incident: None,
         }
     }
 

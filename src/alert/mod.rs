@@ -22,6 +22,7 @@ pub use alert::{Alert, Evidence, EvidencePlace, Status, Values};
 pub use episodes::{Episodes, Frame};
 pub(crate) use json::write_json;
 pub use json::write_json_lines;
+pub(crate) use saved::evidences;
 pub use saved::{EpisodesManifest, RestoredEpisodes};
 pub use summary::check_summary;
 pub use text::{escape, shorten};

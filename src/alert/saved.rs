@@ -288,6 +288,28 @@ impl SavedEvidence {
     }
 }
 
+/// Lists of evidence as other stages keep them.
+pub(crate) mod evidences {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Evidence, Names, SavedEvidence};
+
+    pub(crate) fn serialize<S: Serializer>(
+        evidence: &[Evidence],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(evidence.iter().map(SavedEvidence::of))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Evidence>, D::Error> {
+        let mut names = Names::default();
+        let saved = Vec::<SavedEvidence>::deserialize(deserializer)?;
+        Ok(saved.into_iter().map(|one| one.restore(&mut names)).collect())
+    }
+}
+
 /// A JSON value whose floats read back bit by bit, which JSON's own numbers do not promise.
 #[derive(Serialize, Deserialize)]
 enum SavedValue {

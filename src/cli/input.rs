@@ -71,7 +71,7 @@ fn parse_zone(name: &str) -> Result<Tz, String> {
 }
 
 /// RFC 3339, or a date or date and time in UTC.
-fn parse_time(text: &str) -> Result<TimeMicros, String> {
+pub(super) fn parse_time(text: &str) -> Result<TimeMicros, String> {
     let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_micros());
     let local = |format| NaiveDateTime::parse_from_str(text, format);
     let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|d| d.and_time(NaiveTime::MIN));

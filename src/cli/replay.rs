@@ -68,8 +68,10 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     destinations.extend(page.as_ref().map(Page::collector));
     let annotator = setup::annotator(&config)?;
     let (rules, data) = (engine.rules().to_vec(), annotator.versions());
-    let mut alerting =
-        Alerting::new(engine, setup::alerts_with(&config, &annotator), destinations, &metrics)?;
+    let alerts = setup::alerts_with(&config, &annotator);
+    let incidents = setup::incidents(&config, &alerts);
+    let mut alerting = Alerting::new(engine, alerts, destinations, &metrics)?;
+    incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
     let mut aside = setup::aside(&config)?;
     if !args.quiet {
         aside.tell = Some(Box::new(first_rejections()));

@@ -17,6 +17,8 @@ use crate::event::Origins;
 use crate::event::dead_letter::{JsonLines, RecordSink};
 use crate::event::decode::{DecodeLimits, Decoder, Format};
 use crate::event::sshd::SshdOptions;
+use crate::history::{History, Limits};
+use crate::incident::{IncidentConfig, Incidents};
 use crate::kafka::Cluster;
 use crate::order::OrderConfig;
 use crate::pipeline::{Annotator, Aside, Reading};
@@ -93,6 +95,24 @@ pub(crate) fn alerts(config: &Config) -> AlertConfig {
     }
 }
 
+/// Which alerts belong together; `None` where incidents are switched off.
+pub(crate) fn incidents(config: &Config, alerts: &AlertConfig) -> Option<Incidents> {
+    let incidents = &config.incidents;
+    let limits = IncidentConfig {
+        window_micros: micros(incidents.window),
+        quiet_micros: micros(incidents.quiet),
+        lookback_micros: micros(incidents.lookback),
+        open_max: incidents.open_max,
+        members_max: incidents.members_max,
+        accounts_max: incidents.accounts_max,
+        steps_max: incidents.steps_max,
+        recent_max: incidents.recent_max,
+        shared_accounts: incidents.shared_accounts,
+        popular_accounts: incidents.popular_accounts,
+    };
+    incidents.enabled.then(|| Incidents::new(limits, alerts.clone()))
+}
+
 /// How to reach the brokers.
 ///
 /// # Errors
@@ -112,6 +132,13 @@ pub(crate) fn surroundings(config: &Config) -> Result<Surroundings> {
 /// Where alerts wait for their destinations.
 pub(crate) fn outbox_folder(config: &Config) -> PathBuf {
     config.state.folder.join("outbox")
+}
+
+/// What is kept of alerts, where anything is.
+pub(crate) fn history(config: &Config) -> Option<Arc<History>> {
+    let (kept, path) = (config.history.as_ref()?, config.history_file()?);
+    let limits = Limits { retention: kept.retention, rows_max: kept.rows_max };
+    Some(Arc::new(History::new(&path, limits)))
 }
 
 /// What is not to be told for a while.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Config, LearnConfig, RiskConfig, kafka};
+use super::{Config, IncidentsConfig, LearnConfig, RiskConfig, history, kafka};
 use crate::{Error, suggest};
 
 /// Where a problem is, as keys from the top.
@@ -13,12 +13,14 @@ pub(super) type KeyPath = &'static [&'static str];
 pub(super) fn problems(config: &Config) -> Vec<(KeyPath, Error)> {
     let mut found = Vec::new();
     limits(config, &mut found);
+    incidents(&config.incidents, &mut found);
     sizes(config, &mut found);
     state(config, &mut found);
     sshd(config, &mut found);
     kafka::problems(config, &mut found);
     sinks(config, &mut found);
     outbox(config, &mut found);
+    history::problems(config, &mut found);
     destinations(config, &mut found);
     references(config, &mut found);
     learn(&config.learn, &mut found);
@@ -51,6 +53,25 @@ fn limits(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         found.push((
             &["alerts", "update_every"],
             Error::usage("must be longer than nothing").hint("the default is \"5 minutes\""),
+        ));
+    }
+}
+
+fn incidents(incidents: &IncidentsConfig, found: &mut Vec<(KeyPath, Error)>) {
+    let at_least_one: [(KeyPath, usize); 5] = [
+        (&["incidents", "open_max"], incidents.open_max),
+        (&["incidents", "members_max"], incidents.members_max),
+        (&["incidents", "accounts_max"], incidents.accounts_max),
+        (&["incidents", "steps_max"], incidents.steps_max),
+        (&["incidents", "recent_max"], incidents.recent_max),
+    ];
+    let zero = at_least_one.into_iter().filter(|(_, value)| *value == 0);
+    found.extend(zero.map(|(keys, _)| (keys, Error::usage("must be at least 1"))));
+    if incidents.quiet < incidents.window {
+        let error = Error::usage("must not be shorter than `incidents.window`");
+        found.push((
+            &["incidents", "quiet"],
+            error.hint("an incident must be open for as long as alerts may join it"),
         ));
     }
 }
@@ -168,7 +189,12 @@ fn destinations(config: &Config, found: &mut Vec<(KeyPath, Error)>) {
         let name = destination.common.name;
         if !names.insert(name.clone()) {
             let error = Error::usage(format!("two destinations are named `{name}`"));
-            found.push((keys, error.hint("those of [alerts] are named stdout, file and topic")));
+            found.push((
+                keys,
+                error.hint(
+                    "those of [alerts] are named stdout, file and topic, that of [history] history",
+                ),
+            ));
         }
     }
 }

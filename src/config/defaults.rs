@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    AlertsConfig, EnrichConfig, HttpConfig, InputConfig, InputFormat, KafkaConfig, LearnConfig,
-    OrderConfig, OutboxConfig, RiskConfig, SaslConfig, SshdConfig, StateConfig, TlsConfig,
-    WhenFull,
+    AlertsConfig, EnrichConfig, HttpConfig, IncidentsConfig, InputConfig, InputFormat, KafkaConfig,
+    LearnConfig, OrderConfig, OutboxConfig, RiskConfig, SaslConfig, SshdConfig, StateConfig,
+    TlsConfig, WhenFull,
 };
 
 const KIB: u64 = 1024;
@@ -36,6 +36,18 @@ const EVIDENCE_MAX: usize = 100;
 const ACCOUNTS_MAX: usize = 100;
 const IPS_MAX: usize = 100;
 const OPEN_MAX: usize = 100_000;
+
+const INCIDENT_WINDOW: Duration = Duration::from_secs(DAY_SECONDS);
+const INCIDENT_LOOKBACK: Duration = Duration::from_secs(60 * MINUTE_SECONDS);
+const INCIDENTS_OPEN_MAX: usize = 10_000;
+const MEMBERS_MAX: usize = 1000;
+const STORIES_MAX: usize = 100;
+const STEPS_MAX: usize = 200;
+/// At about 150 bytes an act: some 40 MB.
+const RECENT_MAX: usize = 262_144;
+/// Households and small offices stay below, carriers' exits do not.
+const SHARED_ACCOUNTS: usize = 10;
+const POPULAR_ACCOUNTS: usize = 10;
 
 const OUTBOX_BYTES_MAX: u64 = KIB * KIB * KIB;
 const DRAIN: Duration = Duration::from_secs(5);
@@ -136,6 +148,24 @@ impl Default for AlertsConfig {
     }
 }
 
+impl Default for IncidentsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window: INCIDENT_WINDOW,
+            quiet: INCIDENT_WINDOW,
+            lookback: INCIDENT_LOOKBACK,
+            open_max: INCIDENTS_OPEN_MAX,
+            members_max: MEMBERS_MAX,
+            accounts_max: STORIES_MAX,
+            steps_max: STEPS_MAX,
+            recent_max: RECENT_MAX,
+            shared_accounts: SHARED_ACCOUNTS,
+            popular_accounts: POPULAR_ACCOUNTS,
+        }
+    }
+}
+
 impl Default for OutboxConfig {
     fn default() -> Self {
         Self { bytes_max: OUTBOX_BYTES_MAX, when_full: WhenFull::default(), drain: DRAIN }
@@ -186,6 +216,6 @@ impl Default for RiskConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: LISTEN }
+        Self { listen: LISTEN, tokens_file: None }
     }
 }

@@ -11,6 +11,7 @@ use crate::alert::Status;
 use crate::delivery::alertmanager::AlertmanagerConfig;
 use crate::delivery::encoding::Encoding;
 use crate::delivery::pagerduty::PagerDutyConfig;
+use crate::delivery::postgresql::PostgresqlConfig;
 use crate::delivery::slack::SlackConfig;
 use crate::delivery::splunk::SplunkConfig;
 use crate::delivery::teams::TeamsConfig;
@@ -128,13 +129,17 @@ pub enum Kind {
     File(FileConfig),
     /// A Kafka topic.
     Kafka(TopicConfig),
+    /// Tables of a PostgreSQL database.
+    Postgresql(PostgresqlConfig),
     /// Standard output.
     Stdout(StdoutConfig),
+    /// The history, which is no `[[destination]]`: `[history]` makes it one.
+    History(HistoryFile),
 }
 
 impl Kind {
     /// What `type` may be.
-    pub(super) const NAMES: [&'static str; 9] = [
+    pub(super) const NAMES: [&'static str; 10] = [
         "webhook",
         "slack",
         "teams",
@@ -143,12 +148,13 @@ impl Kind {
         "splunk",
         "file",
         "kafka",
+        "postgresql",
         "stdout",
     ];
 
     /// Whether destinations of the kind are behind HTTP.
     pub(super) fn is_http(name: &str) -> bool {
-        !matches!(name, "file" | "kafka" | "stdout")
+        !matches!(name, "file" | "kafka" | "postgresql" | "stdout")
     }
 }
 
@@ -190,6 +196,13 @@ pub struct TopicConfig {
     pub encoding: Encoding,
 }
 
+/// What the history is as a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HistoryFile {
+    /// The SQLite file.
+    pub file: PathBuf,
+}
+
 /// `type = "stdout"`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -201,7 +214,9 @@ pub struct StdoutConfig {
 impl DestinationConfig {
     /// How the short forms in `[alerts]` are written in full.
     pub(super) fn short(name: &str, kind: Kind) -> Self {
-        let common = CommonConfig { name: name.to_owned(), ..CommonConfig::default() };
+        // What is not told is kept all the same.
+        let silenced = matches!(kind, Kind::History(_));
+        let common = CommonConfig { name: name.to_owned(), silenced, ..CommonConfig::default() };
         Self { common, http: None, kind }
     }
 
@@ -234,6 +249,7 @@ impl DestinationConfig {
             Kind::Kafka(topic) if topic.topic.is_empty() => {
                 found.push(("topic", Error::usage("`topic` is missing")));
             }
+            Kind::Postgresql(database) => found.extend(database.problems()),
             _ => {}
         }
         found

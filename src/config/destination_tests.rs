@@ -7,6 +7,7 @@ use super::load::keys_of;
 use super::*;
 use crate::delivery::alertmanager::AlertmanagerConfig;
 use crate::delivery::pagerduty::PagerDutyConfig;
+use crate::delivery::postgresql::PostgresqlConfig;
 use crate::delivery::slack::SlackConfig;
 use crate::delivery::splunk::SplunkConfig;
 use crate::delivery::teams::TeamsConfig;
@@ -64,6 +65,7 @@ fn the_example_names_every_key_of_every_kind() {
         keys_of::<SplunkConfig>(),
         keys_of::<FileConfig>(),
         keys_of::<TopicConfig>(),
+        keys_of::<PostgresqlConfig>(),
         keys_of::<StdoutConfig>(),
     ]
     .into_iter()
@@ -100,7 +102,7 @@ fn what_is_shown_reads_back() {
         text.push_str(&format!("{line}\n"));
     }
     let config = parse("all", &text).unwrap();
-    assert_eq!(config.destination.len(), 10);
+    assert_eq!(config.destination.len(), 11);
     assert_eq!(parse("shown", &show(&config).unwrap()).unwrap(), config);
 }
 

@@ -8,6 +8,7 @@ mod defaults;
 mod destination;
 #[cfg(test)]
 mod destination_tests;
+mod history;
 mod kafka;
 mod load;
 mod parts;
@@ -27,9 +28,10 @@ use crate::enrich::NetworkClass;
 
 pub(crate) use check::{learn_problems as check_learn, time_zone};
 pub use destination::{
-    CommonConfig, DestinationConfig, FileConfig, HttpOptions, Kind, StdoutConfig, TopicConfig,
-    WebhookConfig,
+    CommonConfig, DestinationConfig, FileConfig, HistoryFile, HttpOptions, Kind, StdoutConfig,
+    TopicConfig, WebhookConfig,
 };
+pub use history::HistoryConfig;
 pub use kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 pub(crate) use load::parse_as;
 pub use load::{load, parse};
@@ -53,9 +55,14 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Where alerts go, and how large they may grow.
     pub alerts: AlertsConfig,
+    /// Which alerts belong together.
+    pub incidents: IncidentsConfig,
     /// Where alerts go besides.
     #[serde(deserialize_with = "destination::decoded_elsewhere")]
     pub destination: Vec<DestinationConfig>,
+    /// What is kept of alerts, for the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryConfig>,
     /// How much may wait for them.
     pub outbox: OutboxConfig,
     /// Where records go that cannot be decoded.
@@ -83,7 +90,13 @@ impl Config {
         alerts.chain(aside.map(String::as_str)).map(str::to_owned).collect()
     }
 
-    /// Every destination: those of `[[destination]]`, and the short forms in `[alerts]`.
+    /// Where the history is kept, if it is.
+    pub fn history_file(&self) -> Option<PathBuf> {
+        let file = self.history.as_ref()?.file.clone();
+        Some(file.unwrap_or_else(|| self.state.folder.join(history::FILE)))
+    }
+
+    /// Every destination: those of `[[destination]]`, the short forms in `[alerts]`, and the history.
     pub fn destinations(&self) -> Vec<DestinationConfig> {
         let alerts = &self.alerts;
         let stdout = alerts.stdout.then(|| Kind::Stdout(StdoutConfig::default()));
@@ -91,7 +104,9 @@ impl Config {
         let file = file.map(|file| Kind::File(FileConfig { file, ..FileConfig::default() }));
         let topic = alerts.topic.clone();
         let topic = topic.map(|topic| Kind::Kafka(TopicConfig { topic, ..TopicConfig::default() }));
-        let short = [("stdout", stdout), ("file", file), ("topic", topic)];
+        let history = self.history_file();
+        let history = history.map(|file| Kind::History(HistoryFile { file }));
+        let short = [("stdout", stdout), ("file", file), ("topic", topic), ("history", history)];
         let short = short.into_iter().filter_map(|(name, kind)| Some((name, kind?)));
         let short = short.map(|(name, kind)| DestinationConfig::short(name, kind));
         short.chain(self.destination.iter().cloned()).collect()
@@ -228,6 +243,37 @@ pub struct AlertsConfig {
     pub open_max: usize,
 }
 
+/// `[incidents]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncidentsConfig {
+    /// Whether incidents are told.
+    pub enabled: bool,
+    /// Two alerts link when no more event time lies between them.
+    #[serde(with = "units::duration")]
+    pub window: Duration,
+    /// An incident is closed after so long without a new alert or step.
+    #[serde(with = "units::duration")]
+    pub quiet: Duration,
+    /// Acts of an intruder are looked for so far before the alert.
+    #[serde(with = "units::duration")]
+    pub lookback: Duration,
+    /// Incidents that are open at one time.
+    pub open_max: usize,
+    /// Alerts that one incident keeps.
+    pub members_max: usize,
+    /// Accounts whose story an incident tells.
+    pub accounts_max: usize,
+    /// Acts that are kept of one account, and steps that are told of it.
+    pub steps_max: usize,
+    /// Acts that are remembered of all accounts together.
+    pub recent_max: usize,
+    /// An address where more accounts are at home links only together with another key.
+    pub shared_accounts: usize,
+    /// A device or TLS fingerprint that more other accounts use successfully is no key.
+    pub popular_accounts: usize,
+}
+
 /// What happens when the outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -344,8 +390,11 @@ pub struct ReferenceConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address of `/metrics`, `/-/healthy` and `/-/ready`.
+    /// Address of `/metrics`, `/-/healthy`, `/-/ready` and the API.
     pub listen: SocketAddr,
+    /// A file with the tokens that the API takes; absent: none is asked for, on loopback alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_file: Option<PathBuf>,
 }
 
 /// How much is logged.

@@ -63,6 +63,7 @@ impl Parts<'_, '_> {
             "splunk" => self.rest().map(Kind::Splunk),
             "file" => self.rest().map(Kind::File),
             "kafka" => self.rest().map(Kind::Kafka),
+            "postgresql" => self.rest().map(Kind::Postgresql),
             "stdout" => self.rest().map(Kind::Stdout),
             other => {
                 self.tell(&whole, "type", unknown_kind(other));

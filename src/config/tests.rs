@@ -7,7 +7,7 @@ const EXAMPLE: &str = include_str!("../../nightlatch.example.toml");
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 20] = [
+    let tables: [(&str, Vec<String>); 21] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
@@ -19,6 +19,7 @@ fn all_keys() -> Vec<String> {
         ("kafka.sasl.", keys_of::<SaslConfig>()),
         ("alerts.", keys_of::<AlertsConfig>()),
         ("outbox.", keys_of::<OutboxConfig>()),
+        ("history.", keys_of::<HistoryConfig>()),
         // Their keys depend on their kind: see `destination_tests`.
         ("destination.", Vec::new()),
         ("dead_letter.", keys_of::<SinkConfig>()),
@@ -116,7 +117,7 @@ fn the_example_with_every_comment_taken_off_is_sound() {
     assert_eq!(config.reference.len(), 1);
     assert_eq!(config.enrich.network.len(), 1);
     assert_eq!(config.kafka.librdkafka.len(), 2);
-    assert_eq!(config.destination.len(), 10);
+    assert_eq!(config.destination.len(), 11);
 }
 
 #[test]
@@ -223,4 +224,28 @@ fn all_problems_come_at_once() {
         "rule = 'x'\n[order]\nlateness = 5\nbatch_events = 0\n[alerts]\nfle = 'x'\n",
         &["`rule`", "order.lateness", "order.batch_events", "`fle`"],
     );
+}
+
+#[test]
+fn a_history_needs_an_end_and_an_api_for_others_needs_tokens() {
+    let told = |text: &str| -> String {
+        let errors = parse("x", text).unwrap_err();
+        errors.iter().map(|error| format!("{error}\n")).collect()
+    };
+    assert!(told("[history]\n").contains("missing field `retention`"));
+    assert!(told("[history]\nretention = 'forever'\n").contains("is no duration"));
+    assert!(told("[history]\nretention = '0 days'\n").contains("must be longer than nothing"));
+    let zero = told("[history]\nretention = '1 day'\nrows_max = 0\nfile = ''\n");
+    assert!(zero.contains("history.rows_max") && zero.contains("history.file"), "{zero}");
+    let open = "[history]\nretention = '1 day'\n[http]\nlisten = '0.0.0.0:9464'\n";
+    assert!(told(open).contains("x:4:1 (http.listen): the API would be open"), "{}", told(open));
+    assert!(parse("x", &format!("{open}tokens_file = 't'\n")).is_ok());
+    assert!(parse("x", "[http]\nlisten = '0.0.0.0:9464'\n").is_ok(), "metrics alone");
+    assert!(told("[http]\ntokens_file = 't'\n").contains("add that section"));
+    let kept = parse("x", "[history]\nretention = '1 day'\n[state]\nfolder = 's'\n").unwrap();
+    assert_eq!(kept.history_file(), Some("s/history.sqlite".into()));
+    assert!(kept.destinations().iter().any(|one| one.common.name == "history"));
+    assert_eq!(parse("shown", &show(&kept).unwrap()).unwrap(), kept);
+    let named = "[[destination]]\nname = 'x'\ntype = 'history'\n";
+    assert!(told(named).contains("no destination of the type `history`"));
 }

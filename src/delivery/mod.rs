@@ -10,6 +10,7 @@ mod endpoint;
 #[cfg(test)]
 mod example;
 pub mod file;
+mod history;
 pub mod http_destination;
 mod journal;
 pub mod kafka;
@@ -17,6 +18,7 @@ mod lines;
 mod metrics;
 pub mod outbox;
 pub mod pagerduty;
+pub mod postgresql;
 pub mod record;
 mod routing;
 mod sender;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::alert::Status;
+use crate::incident::IncidentPart;
 use crate::rules::Severity;
 
 /// One revision of an alert, read back from its native JSON (`docs/alerts.md`).
@@ -51,6 +52,9 @@ pub struct AlertRecord {
     pub evidence_total: u64,
     /// MITRE ATT&CK technique ids.
     pub attack: Vec<String>,
+    /// What an incident has beyond an alert.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<IncidentPart>>,
 }
 
 /// One event that made an alert fire.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::record::AlertRecord;
 use crate::alert::shorten;
+use crate::incident::{FallPart, IncidentPart, MemberPart, SourcesPart, StepPart};
 
 /// Below so many characters there is no room to say how much is missing.
 const TELLING_CHARS_MIN: usize = 60;
@@ -66,7 +67,47 @@ fn reduced(alert: &AlertRecord, room: Room) -> AlertRecord {
         values: members(&alert.values, room),
         evidence: evidence.collect(),
         attack: texts(&alert.attack),
+        incident: alert.incident.as_ref().map(|part| Box::new(less_of_incident(part, room))),
         ..alert.clone()
+    }
+}
+
+/// An incident with shorter lists; texts that it repeats are cut as those of alerts.
+fn less_of_incident(part: &IncidentPart, room: Room) -> IncidentPart {
+    let text = |text: &String| cut(text, room.chars);
+    let texts = |list: &[String]| list.iter().take(room.items).map(text).collect();
+    let falls = |falls: &[FallPart]| -> Vec<FallPart> {
+        let falls = falls.iter().take(room.items);
+        let less = falls.map(|fall| {
+            let steps = fall.steps.iter().take(room.items).map(|step| StepPart {
+                action: text(&step.action),
+                resources: texts(&step.resources),
+                ip: text(&step.ip),
+                ..step.clone()
+            });
+            FallPart {
+                account: text(&fall.account),
+                fell_at: fall.fell_at.clone(),
+                how: text(&fall.how),
+                steps: steps.collect(),
+            }
+        });
+        less.collect()
+    };
+    let alerts = part.alerts.iter().take(room.items);
+    let sources = &part.sources;
+    IncidentPart {
+        alerts: alerts.map(|one| MemberPart { entity: text(&one.entity), ..one.clone() }).collect(),
+        fallen: falls(&part.fallen),
+        viewed: falls(&part.viewed),
+        sources: SourcesPart {
+            asns: sources.asns.iter().take(room.items).copied().collect(),
+            devices: texts(&sources.devices),
+            fingerprints: texts(&sources.fingerprints),
+            sessions: texts(&sources.sessions),
+            ips_total: sources.ips_total,
+        },
+        ..part.clone()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Alerts for people: the last revision of each, as text that fits a terminal.
+//! Alerts for people: the last revision of each, as text that fits a terminal, incidents first.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -67,7 +67,10 @@ impl<W: Write> Table<W> {
 
     fn print(&mut self) -> std::io::Result<()> {
         let mut alerts: Vec<Alert> = self.alerts.drain().map(|(_, alert)| alert).collect();
-        alerts.sort_by(|a, b| (a.started_at, &a.rule, &a.id).cmp(&(b.started_at, &b.rule, &b.id)));
+        // An incident that another one took over is told there.
+        alerts.retain(|alert| !was_merged(alert));
+        let order = |a: &Alert| (a.incident.is_none(), a.started_at);
+        alerts.sort_by(|a, b| (order(a), &a.rule, &a.id).cmp(&(order(b), &b.rule, &b.id)));
         for alert in &alerts {
             self.writer.write_all(render(alert, self.coloured).as_bytes())?;
         }
@@ -98,11 +101,18 @@ impl<W: Write> Destination for Table<W> {
     }
 }
 
+fn was_merged(alert: &Alert) -> bool {
+    alert.incident.as_ref().is_some_and(|incident| incident.merged_into.is_some())
+}
+
 /// One alert as a paragraph with an empty line after it, no line wider than 80 columns.
 ///
 /// Whatever came from events is escaped: it cannot move the cursor nor forge a line.
 pub fn render(alert: &Alert, coloured: bool) -> String {
     let mut text = String::new();
+    if alert.incident.is_some() {
+        return render_incident(alert, coloured);
+    }
     paragraph(&mut text, &format!("{}  ", seconds(alert.started_at)), &escape(&alert.rule));
     text.replace_range(..INDENT, &severity_cell(alert.severity, coloured));
     let who = format!("{} {}", alert.entity_type, name(&alert.entity));
@@ -111,6 +121,21 @@ pub fn render(alert: &Alert, coloured: bool) -> String {
     paragraph(&mut text, "", &escape(&alert.summary));
     paragraph(&mut text, "accounts  ", &accounts(alert));
     paragraph(&mut text, "evidence  ", &places(alert));
+    text.push('\n');
+    text
+}
+
+/// An incident: its title and its paragraph; the alerts that follow have the details.
+fn render_incident(alert: &Alert, coloured: bool) -> String {
+    let mut text = String::new();
+    paragraph(&mut text, &format!("{}  ", seconds(alert.started_at)), &escape(&alert.title));
+    text.replace_range(..INDENT, &severity_cell(alert.severity, coloured));
+    paragraph(
+        &mut text,
+        "",
+        &format!("incident {}, {}", alert.entity, counted(alert.matches, "alert", "alerts")),
+    );
+    paragraph(&mut text, "", &escape(&alert.summary));
     text.push('\n');
     text
 }
@@ -185,7 +210,7 @@ fn indented(text: &mut String, line: &str) {
 }
 
 /// Breaks text between words, and within a word that is wider than a line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {

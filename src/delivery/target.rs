@@ -6,9 +6,11 @@ use std::sync::atomic::AtomicBool;
 use super::alertmanager::Alertmanager;
 use super::batch::BatchDestination;
 use super::file::AlertFile;
+use super::history::HistoryDestination;
 use super::http_destination::HttpDestination;
 use super::kafka::{AlertTopic, TransactionalTopic};
 use super::pagerduty::PagerDuty;
+use super::postgresql::Postgresql;
 use super::sender::Sender;
 use super::slack::Slack;
 use super::splunk::Splunk;
@@ -65,6 +67,10 @@ impl Target {
             Kind::Alertmanager(manager) => http(Box::new(Alertmanager::new(manager)?)),
             Kind::Splunk(splunk) => http(Box::new(Splunk::new(splunk)?)),
             Kind::File(file) => Ok(Self::Batch(Box::new(AlertFile::new(file)))),
+            Kind::Postgresql(database) => {
+                Ok(Self::Batch(Box::new(Postgresql::new(database, halt)?)))
+            }
+            Kind::History(history) => Ok(Self::Batch(Box::new(HistoryDestination::new(history)))),
             Kind::Stdout(stdout) => Ok(Self::Batch(Box::new(AlertStdout::new(stdout)))),
             Kind::Kafka(topic) if topic.transactional => {
                 let id = format!("{}-{}", around.group, config.common.name);

@@ -129,5 +129,6 @@ fn test_alert(now: DateTime<Utc>) -> AlertRecord {
         evidence: vec![evidence],
         evidence_total: 1,
         attack: vec!["T1110.004".to_owned()],
+        incident: None,
     }
 }

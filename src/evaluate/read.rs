@@ -111,6 +111,9 @@ pub(super) struct Trap {
 
 #[derive(Deserialize)]
 struct AlertLine {
+    /// Alerts have none; incidents are made of alerts, and count nothing.
+    #[serde(default)]
+    kind: Option<String>,
     id: String,
     #[serde(default)]
     revision: u64,
@@ -185,6 +188,9 @@ pub(super) fn alerts(path: &Path) -> Result<Vec<Alert>> {
     let mut all: BTreeMap<String, Alert> = BTreeMap::new();
     let what = "an alert of `nightlatch replay --json`";
     each_line(path, what, |line: AlertLine| {
+        if line.kind.is_some() {
+            return Ok(());
+        }
         let started = micros(&line.started_at)?;
         let updated = line.updated_at.as_deref().map(micros).transpose()?.unwrap_or(started);
         if let Some(alert) = all.get_mut(&line.id) {

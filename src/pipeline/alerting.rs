@@ -8,6 +8,7 @@ use crate::Result;
 use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes, Status};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
+use crate::incident::Incidents;
 use crate::rules::{Engine, Matches};
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise};
@@ -17,6 +18,8 @@ use crate::store::{BlockReader, BlockWriter, Manifest};
 pub struct Alerting {
     engine: Engine,
     episodes: Episodes,
+    /// Alerts that belong together; absent where nobody asks for them.
+    incidents: Option<Incidents>,
     destinations: Vec<Box<dyn Destination>>,
     /// Revisions of an earlier event time were delivered before a restart.
     suppress_before: Option<TimeMicros>,
@@ -53,7 +56,21 @@ impl Alerting {
         let episodes = Episodes::new(engine.rules(), config)?;
         let suppressed = metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
         let (suppress_before, see_matches) = (None, None);
-        Ok(Self { engine, episodes, destinations, suppress_before, suppressed, see_matches })
+        let incidents = None;
+        Ok(Self {
+            engine,
+            episodes,
+            incidents,
+            destinations,
+            suppress_before,
+            suppressed,
+            see_matches,
+        })
+    }
+
+    /// Tells of incidents as well.
+    pub fn tell_incidents(&mut self, incidents: Incidents) {
+        self.incidents = Some(incidents);
     }
 
     /// Shows the matches of each batch, before alerts are made of them.
@@ -75,6 +92,9 @@ impl Alerting {
             Some(saved) => self.episodes.restore(saved, blocks)?,
             None => RestoredEpisodes::default(),
         };
+        if let (Some(incidents), Some(saved)) = (&mut self.incidents, &manifest.incidents) {
+            incidents.restore(saved, blocks, manifest.watermark.unwrap_or(TimeMicros::MIN))?;
+        }
         Ok(RestoredState { episodes, rebuild_from: self.restore_windows(manifest, blocks) })
     }
 
@@ -115,6 +135,18 @@ impl Alerting {
         self.destinations.iter_mut().try_for_each(|destination| destination.deliver(&alerts))
     }
 
+    /// Delivers alerts with the incidents that come of them.
+    fn deliver_with(
+        &mut self,
+        mut alerts: Vec<Alert>,
+        find: impl FnOnce(&mut Incidents, Vec<Alert>) -> Vec<Alert>,
+    ) -> Result<()> {
+        if let Some(incidents) = &mut self.incidents {
+            alerts = find(incidents, alerts);
+        }
+        self.deliver(alerts)
+    }
+
     fn suppress(&self, alerts: &mut Vec<Alert>) {
         let Some(time) = self.suppress_before else { return };
         let before = alerts.len();
@@ -132,19 +164,19 @@ impl Consumer for Alerting {
         let engine = &self.engine;
         let mut frame = |rule, row, max| engine.witnesses(rule, row, max);
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);
-        self.deliver(alerts)
+        self.deliver_with(alerts, |incidents, alerts| incidents.take(batch, alerts))
     }
 
     fn advance(&mut self, stream_time: TimeMicros) -> Result<()> {
         let alerts = self.episodes.advance(stream_time);
-        self.deliver(alerts)?;
+        self.deliver_with(alerts, |incidents, alerts| incidents.advance(stream_time, alerts))?;
         self.destinations.iter_mut().for_each(|destination| destination.advance(stream_time));
         Ok(())
     }
 
     fn settle(&mut self) -> Result<()> {
         let alerts = self.episodes.flush();
-        self.deliver(alerts)
+        self.deliver_with(alerts, Incidents::flush)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -158,7 +190,8 @@ impl Consumer for Alerting {
 
     fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
         let episodes = self.episodes.checkpoint(blocks);
-        Some(ConsumerManifest { engine: self.engine.checkpoint(blocks), episodes })
+        let incidents = self.incidents.as_mut().map(|incidents| incidents.checkpoint(blocks));
+        Some(ConsumerManifest { engine: self.engine.checkpoint(blocks), episodes, incidents })
     }
 
     fn found(&self) -> u64 {
@@ -172,6 +205,9 @@ impl Consumer for Alerting {
     fn measure(&self, metrics: &Metrics) {
         metrics.set_lanes(&self.engine.lane_stats());
         metrics.set_rules(self.engine.rules(), self.engine.rule_stats());
+        if let Some(incidents) = &self.incidents {
+            metrics.set_incidents(&incidents.stats());
+        }
         let stats = self.episodes.stats();
         metrics.alerts_open.set(gauge(stats.open));
         raise(&metrics.alerts_untracked, stats.untracked);

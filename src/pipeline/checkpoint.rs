@@ -12,6 +12,7 @@ use super::resume::Resume;
 use super::{Annotator, Commit, Consumer};
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
+use crate::incident::IncidentsManifest;
 use crate::order::{Order, OrderConfig};
 use crate::rules::EngineManifest;
 use crate::serve::Metrics;
@@ -65,6 +66,8 @@ pub struct ConsumerManifest {
     pub engine: EngineManifest,
     /// Open episodes.
     pub episodes: EpisodesManifest,
+    /// Open incidents, where they are told.
+    pub incidents: Option<IncidentsManifest>,
 }
 
 /// The stages whose state goes to the disk.
@@ -187,9 +190,11 @@ impl Checkpoints {
         let mut blocks = self.folder.begin()?;
         let saved_order = order.checkpoint(&mut blocks);
         let learner = annotator.checkpoint(&mut blocks);
-        let (engine, episodes) = match consumer.checkpoint(&mut blocks) {
-            Some(ConsumerManifest { engine, episodes }) => (Some(engine), Some(episodes)),
-            None => (None, None),
+        let (engine, episodes, incidents) = match consumer.checkpoint(&mut blocks) {
+            Some(ConsumerManifest { engine, episodes, incidents }) => {
+                (Some(engine), Some(episodes), incidents)
+            }
+            None => (None, None, None),
         };
         let manifest = Manifest {
             nightlatch: env!("CARGO_PKG_VERSION").to_owned(),
@@ -200,6 +205,7 @@ impl Checkpoints {
             learner: Some(learner),
             engine,
             episodes,
+            incidents,
             outbox: self.alert_log.as_ref().map_or(0, |log| log.position()),
             delivered_until: None,
             segments: Vec::new(),

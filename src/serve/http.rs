@@ -1,4 +1,4 @@
-//! The listener for `/metrics`, `/-/healthy` and `/-/ready`.
+//! The listener for `/metrics`, `/-/healthy` and `/-/ready`, and for the API where there is one.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::Metrics;
+use super::connections::{BoundedListener, CONNECTIONS_MAX, IDLE_MAX};
+use super::{Api, Metrics};
 use crate::{Error, Result};
 
 /// Whether the process is ready for its work.
@@ -51,6 +52,19 @@ impl Server {
     /// # Errors
     /// When the address is taken or not this machine's.
     pub fn start(listen: SocketAddr, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self> {
+        Self::start_with(listen, metrics, health, None)
+    }
+
+    /// As [`Server::start`], with an API.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(
+        listen: SocketAddr,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        api: Option<&Api>,
+    ) -> Result<Self> {
         let bound = bind(listen).map_err(|error| refused(listen, &error))?;
         let address = bound.local_addr().unwrap_or(listen);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,10 +74,15 @@ impl Server {
             .build()
             .map_err(|error| refused(listen, &error))?;
         let router = router(Shared { metrics, health });
+        let router = match api {
+            Some(api) => router.merge(api.router()),
+            None => router,
+        };
         let listener = {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(bound).map_err(|error| refused(listen, &error))?
         };
+        let listener = BoundedListener::new(listener, CONNECTIONS_MAX, IDLE_MAX);
         runtime.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the metrics listener stopped");

@@ -13,6 +13,8 @@ use crate::alert::Status;
 use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
+use crate::history::{FindingKind, HistoryMetrics};
+use crate::incident::IncidentStats;
 use crate::learn::{LearnMetrics, LearnStats};
 use crate::rules::{LaneStats, Rule, RuleStats};
 use crate::source::kafka::{KafkaErrorKind, KafkaMetrics, LeaseChange};
@@ -73,10 +75,20 @@ pub struct Metrics {
     pub alerts_dropped: IntCounterVec,
     /// Alerts delivered once and not followed.
     pub alerts_untracked: IntCounter,
+    /// Incidents that are open.
+    pub incidents_open: IntGauge,
+    /// Revisions of incidents, by status.
+    pub incident_revisions: IntCounterVec,
+    /// Incidents that another one took over.
+    pub incidents_merged: IntCounter,
+    /// How often a limit of incidents bit.
+    pub incidents_limited: IntCounterVec,
     /// Revisions of alerts that were not delivered, by reason.
     pub alerts_suppressed: IntCounterVec,
     /// What delivery counts.
     pub delivery: DeliveryMetrics,
+    /// What there is to know about the history and its API.
+    pub history: HistoryMetrics,
     batch_duration: BatchDuration,
     /// Events in the newest batch.
     pub batch_events: IntGauge,
@@ -136,6 +148,31 @@ impl Metrics {
             self.lane_rows.with_label_values(&name).set(gauge(lane.rows));
             self.lane_bytes.with_label_values(&name).set(gauge(lane.bytes));
             raise(&self.dropped_rows.with_label_values(&name), lane.dropped_rows);
+        }
+    }
+
+    /// Takes over the counters of incidents.
+    pub fn set_incidents(&self, stats: &IncidentStats) {
+        self.incidents_open.set(gauge(stats.open));
+        raise(&self.incidents_merged, stats.merged);
+        let revisions = [
+            (Status::Opened, stats.opened),
+            (Status::Updated, stats.updated),
+            (Status::Closed, stats.closed),
+        ];
+        for (status, total) in revisions {
+            raise(&self.incident_revisions.with_label_values(&[status.label()]), total);
+        }
+        let limits = [
+            ("open_max", stats.open_max),
+            ("members_max", stats.members_max),
+            ("accounts_max", stats.accounts_max),
+            ("steps_max", stats.steps_max),
+            ("recent_max", stats.recent_max),
+            ("crowded_key", stats.crowded),
+        ];
+        for (limit, total) in limits {
+            raise(&self.incidents_limited.with_label_values(&[limit]), total);
         }
     }
 
@@ -202,7 +239,17 @@ impl Maker {
     }
 
     fn durations(&self, name: &str, labels: &[&str], help: &str) -> Outcome<HistogramVec> {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+        self.durations_in(name, labels, help, &DURATION_BUCKETS)
+    }
+
+    fn durations_in(
+        &self,
+        name: &str,
+        labels: &[&str],
+        help: &str,
+        buckets: &[f64],
+    ) -> Outcome<HistogramVec> {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         let metric = HistogramVec::new(opts, labels)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -312,12 +359,26 @@ fn build() -> Outcome<Metrics> {
             "alerts_untracked_total",
             "Alerts delivered once and not followed because of alerts.open_max.",
         )?,
+        incidents_open: make.gauge("incidents_open", "Incidents that are open now.")?,
+        incident_revisions: make.counters(
+            "incident_revisions_total",
+            &["status"],
+            "Revisions of incidents.",
+        )?,
+        incidents_merged: make
+            .counter("incidents_merged_total", "Incidents that another one took over.")?,
+        incidents_limited: make.counters(
+            "incidents_limited_total",
+            &["limit"],
+            "What incidents leave out because of a limit.",
+        )?,
         alerts_suppressed: make.counters(
             "alerts_suppressed_total",
             &["reason"],
             "Revisions made again that were delivered before a restart, and are not delivered twice.",
         )?,
         delivery: delivery(&make)?,
+        history: history(&make)?,
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
         checkpoint: CheckpointMetrics::new(&make)?,
@@ -421,6 +482,53 @@ fn delivery(make: &Maker) -> Outcome<DeliveryMetrics> {
     })
 }
 
+/// Requests to the API: a page takes milliseconds.
+const API_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0];
+
+fn history(make: &Maker) -> Outcome<HistoryMetrics> {
+    Ok(HistoryMetrics {
+        findings: make.gauges(
+            "history_findings",
+            &["kind"],
+            "Alerts and incidents in the history; history.rows_max is the limit of both together.",
+        )?,
+        bytes: make.gauge("history_bytes", "Bytes of the history and of its log.")?,
+        oldest_seconds: make.seconds(
+            "history_oldest_timestamp_seconds",
+            "When the newest revision came of what is deleted next; 0 when there is nothing.",
+        )?,
+        deleted: make.counters(
+            "history_deleted_total",
+            &["limit"],
+            "Alerts and incidents deleted from the history, by the limit that says so.",
+        )?,
+        failed: make
+            .gauge("history_failed", "1 when the history could not be looked after just now.")?,
+        verdicts: make.counters(
+            "verdicts_total",
+            &["rule", "verdict"],
+            "Verdicts on alerts and incidents, each one that was given.",
+        )?,
+        precision: make.seconds_by(
+            "rule_precision_ratio",
+            &["rule"],
+            "True positives among true and false positives, by the newest verdicts in the history.",
+        )?,
+        requests: make.counters(
+            "api_requests_total",
+            &["status"],
+            "Requests to the API, by the status of the answer.",
+        )?,
+        duration: make.durations_in(
+            "api_request_duration_seconds",
+            &[],
+            "How long requests to the API took.",
+            &API_BUCKETS,
+        )?,
+        judged: std::sync::Arc::default(),
+    })
+}
+
 fn enrich(make: &Maker) -> Outcome<EnrichMetrics> {
     Ok(EnrichMetrics {
         built_seconds: make.gauges(
@@ -469,6 +577,12 @@ fn start_at_zero(metrics: &Metrics) {
     }
     for change in LeaseChange::ALL {
         metrics.kafka.rebalances.with_label_values(&[change.label()]);
+    }
+    for kind in FindingKind::ALL {
+        metrics.history.findings.with_label_values(&[kind.label()]);
+    }
+    for limit in ["retention", "rows_max"] {
+        metrics.history.deleted.with_label_values(&[limit]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
     metrics.alerts_suppressed.with_label_values(&["delivered_before"]);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::EpisodesManifest;
 use crate::event::{OriginKind, Origins, TimeMicros};
+use crate::incident::IncidentsManifest;
 use crate::learn::LearnerManifest;
 use crate::order::OrderManifest;
 use crate::rules::EngineManifest;
@@ -38,6 +39,9 @@ pub struct Manifest {
     pub engine: Option<EngineManifest>,
     /// Episodes that were open.
     pub episodes: Option<EpisodesManifest>,
+    /// Incidents that were open; none in a manifest of an earlier version.
+    #[serde(default)]
+    pub incidents: Option<IncidentsManifest>,
     /// Position in the outbox after the last revision that this state has made.
     pub outbox: u64,
     /// Event time below which every revision was delivered.
@@ -181,6 +185,7 @@ mod tests {
             learner: None,
             engine: None,
             episodes: None,
+            incidents: None,
             outbox: 12,
             delivered_until: None,
             segments: vec![SegmentUse { segment: 1, n_bytes: 10, used_bytes: 5 }],

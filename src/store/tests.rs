@@ -24,6 +24,7 @@ fn manifest(step: u64, blocks: &[BlockRef]) -> Manifest {
         learner: None,
         engine: None,
         episodes: None,
+        incidents: None,
         outbox: step,
         delivered_until: None,
         segments: Vec::new(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on fails
 
+mod alerts;
 mod bad_input;
 mod stopping;
 mod tuning;

@@ -115,11 +115,11 @@ fn what_waits_and_what_is_silenced_can_be_listed() {
     let config = configuration(&rig, &receiver.url());
     let config = config.to_str().unwrap();
 
-    let ran = nightlatch(&["alerts", "list", "--config", config]);
+    let ran = nightlatch(&["alerts", "waiting", "--config", config]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let line = ran.out.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(line[..2], ["soc", "3"], "{}", ran.out);
-    let ran = nightlatch(&["alerts", "list", "--json", "--config", config]);
+    let ran = nightlatch(&["alerts", "waiting", "--json", "--config", config]);
     let first: serde_json::Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
     assert_eq!((&first["destination"], &first["alert"]["revision"]), (&"soc".into(), &1.into()));
     assert_eq!(ran.out.lines().count(), 3);

@@ -331,5 +331,6 @@ pub(crate) fn alert((number, revision): (u64, u64)) -> Alert {
         evidence_total: 1,
         attack: Arc::new(["T1110.004".into()]),
         enrichment: Arc::default(),
+        incident: None,
     }
 }

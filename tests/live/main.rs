@@ -20,6 +20,7 @@ mod truth;
 mod damage;
 mod events;
 mod faults;
+mod history;
 mod manager;
 mod reload;
 mod restart;

@@ -8,12 +8,18 @@ mod alertmanager;
 #[path = "../support/broker.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod broker;
+#[path = "../support/dashboards.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod dashboards;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod hook;
 #[path = "../support/http.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod http;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod postgres;
 #[path = "../support/program.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod program;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nightlatch::serve::{Health, Metrics, Server};
 use serde_json::Value;
 
+use crate::dashboards;
 use crate::program::{find, wait_for};
 use crate::prometheus::Prometheus;
 
@@ -136,15 +137,10 @@ fn the_runbook_has_a_section_for_each_rule_and_for_no_other() {
     assert_eq!(explained, rule_names());
 }
 
-/// The queries of a dashboard, with its variables filled in.
+/// The PromQL of all dashboards, with their variables filled in.
 pub(crate) fn dashboard_queries() -> Vec<String> {
-    let dashboard: Value = serde_json::from_str(&read("dashboards/pipeline.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap().clone();
-    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
-    let filled = |query: &str| {
-        query.replace("$job", ".+").replace("$instance", ".+").replace("$__rate_interval", "10s")
-    };
-    targets.map(|target| filled(target["expr"].as_str().unwrap())).collect()
+    let queries = dashboards::all().into_iter().flat_map(|dashboard| dashboard.promql());
+    queries.map(|query| dashboards::fill_promql(&query.text)).collect()
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod why;
 use clap::Subcommand;
 
 use super::Outcome;
+pub(super) use why::reasons;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {

@@ -1,6 +1,7 @@
 //! `nightlatch rules explain RULE --alert ID`: why an alert fired, and what would have kept it silent.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use super::explain::ExplainArgs;
 use super::fired::{self, Fired};
 use crate::alert::{escape, rfc3339, shorten};
 use crate::cli::{Exit, Failure, Outcome, pick, terminal};
+use crate::config::Config;
 use crate::rules::Rule;
 use crate::tuning::filter::{Clause, Filter, Operator, Threshold, Tree, digits};
 use crate::tuning::probe::{Seen, SeenRow, Truth};
@@ -16,6 +18,8 @@ use crate::{Error, Result};
 
 /// Characters of one value that are shown.
 const VALUE_CHARS_MAX: usize = 60;
+/// Characters of a condition in a table of 80 columns.
+const CONDITION_CHARS_MAX: usize = 50;
 
 pub(super) fn why(args: &ExplainArgs, name: &str, id: &str) -> Outcome {
     let (mut config, pack) = args.rules.load()?;
@@ -38,6 +42,23 @@ pub(super) fn why(args: &ExplainArgs, name: &str, id: &str) -> Outcome {
     let why = Why { rule: &rule, filter: &filter, fired: &fired };
     terminal::print(&if args.json { super::json_line(&why.json()) } else { why.text()? })?;
     Ok(Exit::Good)
+}
+
+/// What an alert of a file passed, and what would have kept it silent, for a terminal of 80 columns.
+///
+/// # Errors
+/// When the alert is of another version of the rule, or does not hold what its conditions ask for.
+pub(in crate::cli) fn reasons(
+    alerts: &Path,
+    rule: &Rule,
+    id: &str,
+    config: &Config,
+) -> Result<String, Failure> {
+    let filter = Filter::of(rule)?;
+    let revisions = fired::revisions(alerts, rule, id)?;
+    let fired = fired::in_alerts(rule, &filter, revisions, config)?;
+    let why = Why { rule, filter: &filter, fired: &fired };
+    Ok(why.passed() + &why.silent())
 }
 
 fn nowhere() -> Failure {
@@ -220,6 +241,45 @@ impl Why<'_> {
         }
         let _ = writeln!(head, "\nThe row that fired, {}", rfc3339(first.time));
         head
+    }
+
+    /// The thresholds that the first row passed: condition, what was seen, by how much.
+    fn passed(&self) -> String {
+        let first = self.fired.rows.first();
+        let leaves = (0..self.filter.leaves.len()).filter(|leaf| !self.numbers(*leaf).is_empty());
+        let rows: Vec<[String; 2]> = leaves
+            .filter_map(|leaf| {
+                let seen = &first?.leaves[leaf];
+                let margin = self.margin(leaf, seen).filter(|_| seen.truth == Truth::True)?;
+                let sql = shorten(&escape(&self.filter.leaves[leaf].sql()), CONDITION_CHARS_MAX)
+                    .into_owned();
+                let unit = if seen.is_time { " s" } else { "" };
+                Some([
+                    format!("  {sql}"),
+                    format!("seen {} ({}{unit})", shown(seen.left.as_ref()), signed(margin)),
+                ])
+            })
+            .collect();
+        terminal::columns(&rows)
+    }
+
+    /// The smallest change of thresholds that would have kept it silent, in the words of the conditions.
+    fn silent(&self) -> String {
+        let Some(steps) = cheapest(self.filter, &self.fired.rows) else {
+            return "  No other threshold would have kept it silent.\n".to_owned();
+        };
+        let steps = steps.iter().map(|step| {
+            let threshold = &self.filter.thresholds[step.threshold];
+            let sql =
+                shorten(&escape(&self.filter.leaves[threshold.leaf].sql()), CONDITION_CHARS_MAX)
+                    .into_owned();
+            let needed = needed_text(step.needed, threshold);
+            format!(
+                "  It would have been silent with, instead of {}, {needed}\n    in {sql}\n",
+                threshold.text
+            )
+        });
+        steps.collect()
     }
 
     fn conditions(&self) -> Vec<[String; 9]> {

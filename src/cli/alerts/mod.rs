@@ -1,4 +1,9 @@
-//! `nightlatch alerts`: test a destination, list what waits for each and what silences hid.
+//! `nightlatch alerts`: read alerts, test a destination, say what waits for each and what silences hid.
+
+mod evidence;
+mod found;
+mod list;
+mod show;
 
 use std::path::PathBuf;
 
@@ -27,9 +32,13 @@ pub(super) enum AlertsCommand {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// List the alerts of a file
+    List(list::ListArgs),
+    /// Explain one alert: what happened, why it fired, the events that prove it, what to do
+    Show(show::ShowArgs),
     /// Print the alerts that wait for each destination
-    #[command(after_help = "Example:\n  nightlatch alerts list --config nightlatch.toml")]
-    List {
+    #[command(after_help = "Example:\n  nightlatch alerts waiting --config nightlatch.toml")]
+    Waiting {
         #[command(flatten)]
         file: ConfigFile,
         /// One JSON object a line: destination and alert
@@ -59,7 +68,9 @@ pub(super) struct ConfigFile {
 pub(super) fn alerts(command: &AlertsCommand) -> Outcome {
     match command {
         AlertsCommand::Test { destination, file } => test(destination, &load(file)?),
-        AlertsCommand::List { file, json } => list(&load(file)?, *json),
+        AlertsCommand::List(args) => list::list(args),
+        AlertsCommand::Show(args) => show::show(args),
+        AlertsCommand::Waiting { file, json } => waiting(&load(file)?, *json),
         AlertsCommand::Silenced { file, silence } => silenced(&load(file)?, silence.as_deref()),
     }
 }
@@ -93,10 +104,10 @@ fn pick(destinations: Vec<DestinationConfig>, name: &str) -> Result<DestinationC
     })
 }
 
-fn list(config: &Config, json: bool) -> Outcome {
-    let waiting = outbox::pending(&setup::outbox_folder(config))?;
+fn waiting(config: &Config, json: bool) -> Outcome {
+    let pending = outbox::pending(&setup::outbox_folder(config))?;
     if json {
-        for (destination, entries) in &waiting {
+        for (destination, entries) in &pending {
             for entry in entries {
                 let native = String::from_utf8_lossy(&entry.native);
                 // The alert's own bytes: nothing in them that a terminal obeys.
@@ -107,7 +118,7 @@ fn list(config: &Config, json: bool) -> Outcome {
         return Ok(Exit::Good);
     }
     let mut rows = vec![["destination", "waiting", "oldest"].map(str::to_owned)];
-    rows.extend(waiting.iter().map(|(destination, entries)| {
+    rows.extend(pending.iter().map(|(destination, entries)| {
         let oldest = entries.first().map(|entry| crate::alert::rfc3339(entry.appended_at));
         [destination.clone(), entries.len().to_string(), oldest.unwrap_or_default()]
     }));
