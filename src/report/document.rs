@@ -75,7 +75,7 @@ pub(super) struct Step {
     pub(super) action: String,
     pub(super) count: u64,
     pub(super) resources: Vec<String>,
-    pub(super) ip: Option<String>,
+    pub(super) ip: String,
 }
 
 impl Document {

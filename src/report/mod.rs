@@ -53,8 +53,10 @@ impl Report<'_> {
         page::page(self).into_string()
     }
 
+    /// The incidents but for those that another one took over.
     fn incidents(&self) -> impl Iterator<Item = &Document> {
-        self.documents.iter().filter(|document| document.is_incident())
+        let incidents = self.documents.iter().filter(|document| document.is_incident());
+        incidents.filter(|incident| incident.merged_into.is_none())
     }
 
     fn alerts(&self) -> impl Iterator<Item = &Document> {

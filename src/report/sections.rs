@@ -24,8 +24,7 @@ pub(super) fn more(total: u64, shown: usize, what: &str) -> Markup {
 
 /// The incidents, the gravest first.
 pub(super) fn incidents(report: &Report) -> Markup {
-    let mut incidents: Vec<&Document> =
-        report.incidents().filter(|one| one.merged_into.is_none()).collect();
+    let mut incidents: Vec<&Document> = report.incidents().collect();
     incidents.sort_by_key(|incident| std::cmp::Reverse(incident.rank()));
     html! {
         @if !incidents.is_empty() {

@@ -1,6 +1,6 @@
 //! Who fell, and what the intruder did, in order: from incidents, or else from alerts of high severity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
@@ -18,11 +18,17 @@ const HIGH: usize = 4;
 /// One story an account.
 pub(super) fn stories(report: &Report) -> Markup {
     let fallen: Vec<&Fallen> = report.incidents().flat_map(|incident| &incident.fallen).collect();
-    if !fallen.is_empty() {
-        let total: u64 = report.incidents().map(|incident| incident.fallen_total).sum();
-        return from_incidents(&fallen, total.max(fallen.len() as u64));
+    let total: u64 = report.incidents().map(|incident| incident.fallen_total).sum();
+    let mut others = by_account(report);
+    let fell: BTreeSet<&str> = fallen.iter().map(|one| one.account.as_str()).collect();
+    others.retain(|(account, _)| !fell.contains(account));
+    html! {
+        @if !fallen.is_empty() { (from_incidents(&fallen, total.max(fallen.len() as u64))) }
+        @if !fallen.is_empty() && !others.is_empty() {
+            p.soft { "Not known to have fallen, and in alerts of high severity:" }
+        }
+        @if fallen.is_empty() || !others.is_empty() { (from_alerts(&others)) }
     }
-    from_alerts(&by_account(report))
 }
 
 /// The accounts about which there is an alert of high severity, in the order in which they fell.
@@ -52,7 +58,7 @@ fn from_incidents(fallen: &[&Fallen], total: u64) -> Markup {
                             @if step.to != step.from { " to " time { (moment(micros(&step.to))) } }
                             " " strong { (shown(&step.action)) }
                             @if step.count > 1 { " × " (step.count) }
-                            @if let Some(ip) = &step.ip { " from " (shown(ip)) }
+                            @if !step.ip.is_empty() { " from " (shown(&step.ip)) }
                             @if !step.resources.is_empty() {
                                 ": " (listed(&step.resources, step.resources.len() as u64, RESOURCES_MAX))
                             }
@@ -102,7 +108,7 @@ pub(super) fn paragraph(report: &Report) -> Markup {
     let alerts = report.alerts().count() as u64;
     let accounts = by_account(report).len() as u64;
     let fell: u64 = report.incidents().map(|incident| incident.fallen_total).sum();
-    let n_incidents = report.incidents().filter(|one| one.merged_into.is_none()).count() as u64;
+    let n_incidents = report.incidents().count() as u64;
     let critical = report.alerts().filter(|alert| alert.rank() > HIGH).count() as u64;
     html! {
         p.lead {
