@@ -7,7 +7,7 @@ const EXAMPLE: &str = include_str!("../../nightlatch.example.toml");
 
 /// Every key of the configuration as a dotted path; tables themselves are left out.
 fn all_keys() -> Vec<String> {
-    let tables: [(&str, Vec<String>); 21] = [
+    let tables: [(&str, Vec<String>); 22] = [
         ("", keys_of::<Config>()),
         ("input.", keys_of::<InputConfig>()),
         ("input.sshd.", keys_of::<SshdConfig>()),
