@@ -14,6 +14,7 @@
 
 mod acts;
 mod incidents;
+mod joining;
 mod link;
 mod marks;
 mod member;

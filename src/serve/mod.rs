@@ -6,6 +6,7 @@ pub mod checkpoint;
 mod connections;
 pub mod http;
 pub mod metrics;
+mod stages;
 
 pub use api::{Api, Catalog};
 pub use http::{Health, Server};

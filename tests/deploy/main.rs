@@ -139,7 +139,7 @@ fn exported() -> BTreeSet<String> {
     }
     // Families whose labels are known later show themselves with their first series only; the
     // names are taken from the source, where each is written once.
-    let source = read("src/serve/metrics.rs");
+    let source = read("src/serve/metrics.rs") + &read("src/serve/stages.rs");
     for text in source.split('"').skip(1).step_by(2) {
         let is_name =
             text.chars().all(|c| c.is_ascii_lowercase() || c == '_') && text.contains('_');
