@@ -38,7 +38,8 @@ fn each_alert_is_listed_once_and_can_be_picked() {
 #[test]
 fn an_alert_is_explained_with_its_events() {
     let folder = alerts();
-    let listed = run(folder.path(), &["alerts", "list", "--alerts", FILE]);
+    let listed =
+        run(folder.path(), &["alerts", "list", "--alerts", FILE, "--rule", "three_failures"]);
     let id = &listed.out.lines().nth(1).unwrap()[..8];
     let shown = run(folder.path(), &["alerts", "show", id, "--alerts", FILE, "--rules", "rules"]);
     assert_eq!(shown.code, 0, "{}", shown.err);
@@ -71,4 +72,17 @@ fn what_cannot_be_shown_is_told() {
         assert_eq!(ran.code, 64, "{}", ran.err);
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
+}
+
+#[test]
+fn an_incident_is_told_with_its_alerts() {
+    let folder = alerts();
+    let listed = run(folder.path(), &["alerts", "list", "--alerts", FILE, "--rule", "incident"]);
+    let id = &listed.out.lines().nth(1).unwrap()[..8];
+    let shown = run(folder.path(), &["alerts", "show", id, "--alerts", FILE]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    for part in ["was tried from", "Its alerts", "three_failures", "login, failure"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 80), "{}", shown.out);
 }

@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::delivery::record::AlertRecord;
 use crate::{Error, Result};
 
@@ -85,9 +83,4 @@ pub(super) fn by_id(all: Vec<Found>, id: &str, place: &str) -> Result<Found> {
     Err(Error::usage(format!("{} alerts have an id that begins with `{id}`", fitting.len()))
         .at(place)
         .hint(format!("write more of it; they are, among others, {}", named.join(", "))))
-}
-
-/// A part of a JSON document as text, empty where it is missing.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

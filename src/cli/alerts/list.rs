@@ -19,13 +19,13 @@ const EXAMPLES: &str = "Examples:
   nightlatch alerts list --alerts alerts.jsonl --severity high --account remy.0031
   nightlatch alerts list --alerts alerts.jsonl --since 2019-11-08 --json | jq .summary
 
-Each alert once, as its newest revision says it, by start.";
+Each alert and incident once, as its newest revision says it, by start.";
 
 /// Characters of an id that the table shows: enough for `alerts show`.
 const ID_CHARS: usize = 8;
 /// Widths of the table's last columns, which with the others fill 80.
-const RULE_CHARS: usize = 29;
-const ENTITY_CHARS: usize = 13;
+const RULE_CHARS: usize = 28;
+const ENTITY_CHARS: usize = 12;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -33,7 +33,7 @@ pub(in crate::cli) struct ListArgs {
     /// File of alerts, one JSON object a line
     #[arg(long, value_name = "FILE")]
     alerts: PathBuf,
-    /// Only of this rule
+    /// Only of this rule; `incident` for incidents
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
     /// Only of this severity and above
@@ -93,7 +93,9 @@ pub(super) fn list(args: &ListArgs) -> Outcome {
     rows.extend(all.iter().map(row));
     terminal::print(&terminal::columns(&rows))?;
     let open = all.iter().filter(|found| found.alert.status != crate::alert::Status::Closed);
-    terminal::say(&format!("{} alerts, {} of them open", all.len(), open.count()));
+    let incidents = all.iter().filter(|found| found.alert.incident.is_some()).count();
+    let (alerts, open) = (all.len() - incidents, open.count());
+    terminal::say(&format!("{alerts} alerts and {incidents} incidents, {open} of them open"));
     Ok(Exit::Good)
 }
 
@@ -102,11 +104,11 @@ fn row(found: &Found) -> [String; 5] {
     let cell = |text: &str, max: usize| shorten(&escape(text), max).into_owned();
     let minute: String = alert.started_at.chars().take(16).collect();
     let id: String = escape(&alert.id).chars().take(ID_CHARS).collect();
-    [
-        id,
-        escape(&minute.replace('T', " ")).into_owned(),
-        alert.severity.label().to_owned(),
-        cell(&alert.rule, RULE_CHARS),
-        cell(&alert.entity, ENTITY_CHARS),
-    ]
+    let started = escape(&minute.replace('T', " ")).into_owned();
+    // The id of an incident says nothing more; its title does.
+    let (what, whom) = match &alert.incident {
+        Some(_) => (cell(&alert.title, RULE_CHARS), "incident".to_owned()),
+        None => (cell(&alert.rule, RULE_CHARS), cell(&alert.entity, ENTITY_CHARS)),
+    };
+    [id, started, alert.severity.label().to_owned(), what, whom]
 }

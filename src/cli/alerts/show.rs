@@ -4,14 +4,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::evidence;
-use super::found::{Found, by_id, newest, text};
+use super::found::{Found, by_id, newest};
 use crate::alert::escape;
-use crate::cli::{Exit, Outcome, RuleSource, rules, terminal};
+use crate::cli::{Exit, Failure, Outcome, RuleSource, rules, terminal};
 use crate::delivery::record::AlertRecord;
 use crate::delivery::table::wrap;
+use crate::incident::{FallPart, IncidentPart, MemberPart};
 use crate::rules::Rule;
 
 const EXAMPLES: &str = "Examples:
@@ -52,18 +52,26 @@ pub(super) fn show(args: &ShowArgs) -> Outcome {
         terminal::print(&(found.line + "\n"))?;
         return Ok(Exit::Good);
     }
-    let (config, pack) = args.rules.load()?;
-    let rule = pack.rules.into_iter().find(|rule| rule.id == found.alert.rule);
     let mut page = head(&found);
-    page += &story(&found);
-    if let Some(rule) = &rule {
-        let reasons = rules::reasons(&args.alerts, rule, &found.alert.id, &config);
-        page += &section("Why it fired", &reasons.unwrap_or_else(|failure| unknown(&failure.0)));
+    let proof = section("The events that prove it", &events(&found.alert, args.all));
+    match &found.alert.incident {
+        Some(incident) => page += &(story(incident) + &proof),
+        None => page += &explained(args, &found, &proof)?,
     }
-    page += &section("The events that prove it", &events(&found.alert, args.all));
-    page += &advice(rule.as_ref());
     terminal::print(&page)?;
     Ok(Exit::Good)
+}
+
+/// What an alert passed, the events that prove it, and what to do.
+fn explained(args: &ShowArgs, found: &Found, proof: &str) -> Result<String, Failure> {
+    let (config, pack) = args.rules.load()?;
+    let rule = pack.rules.into_iter().find(|rule| rule.id == found.alert.rule);
+    let mut told = String::new();
+    if let Some(rule) = &rule {
+        let reasons = rules::reasons(&args.alerts, rule, &found.alert.id, &config);
+        told += &section("Why it fired", &reasons.unwrap_or_else(|failure| unknown(&failure.0)));
+    }
+    Ok(told + proof + &advice(rule.as_ref()))
 }
 
 fn unknown(errors: &[crate::Error]) -> String {
@@ -93,24 +101,36 @@ fn head(found: &Found) -> String {
     head + "\n" + &indented(&alert.summary)
 }
 
-/// What an incident tells beyond an alert: who fell, and what was done there.
-fn story(found: &Found) -> String {
-    let Ok(document) = serde_json::from_str::<Value>(&found.line) else { return String::new() };
-    let Some(fallen) = document.get("fallen").and_then(Value::as_array) else {
-        return String::new();
+/// What an incident tells beyond an alert: which accounts it is about, what was done there, its alerts.
+fn story(incident: &IncidentPart) -> String {
+    let mut told = accounts("Accounts that fell, and what was done", &incident.fallen);
+    told += &accounts("Accounts that were looked at", &incident.viewed);
+    let alert = |one: &MemberPart| {
+        let id = one.id.get(..8).unwrap_or(&one.id);
+        indented(&format!(
+            "{id}  {}  {}, {} {}",
+            one.started_at, one.rule, one.entity_type, one.entity
+        ))
     };
+    let alerts: String = incident.alerts.iter().map(alert).collect();
+    told + &section("Its alerts; `alerts show ID` explains each", &alerts)
+}
+
+fn accounts(title: &str, all: &[FallPart]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
     let mut told = String::new();
-    for one in fallen {
-        let (account, at) = (text(one, "account"), text(one, "fell_at"));
-        told += &indented(&format!("{account} at {at}: {}", text(one, "how")));
-        for step in one.get("steps").and_then(Value::as_array).into_iter().flatten() {
-            let count = step.get("count").and_then(Value::as_u64).unwrap_or(1);
-            let (from, action) = (text(step, "from"), text(step, "action"));
+    for one in all {
+        told += &indented(&format!("{}, {}: {}", one.account, one.fell_at, one.how));
+        for step in &one.steps {
+            let times =
+                if step.count == 1 { "once".to_owned() } else { format!("{} times", step.count) };
             told +=
-                &indented(&format!("  {from}  {action}, {count} times, from {}", text(step, "ip")));
+                &indented(&format!("  {}  {} {times}, from {}", step.from, step.action, step.ip));
         }
     }
-    section("Accounts that fell, and what was done", &told)
+    section(title, &told)
 }
 
 fn events(alert: &AlertRecord, all: bool) -> String {
