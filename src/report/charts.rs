@@ -30,14 +30,13 @@ impl Axis {
         self.left + part.clamp(0.0, 1.0) * (WIDTH - self.left - 20.0)
     }
 
-    /// Five marks below a chart.
+    /// Three marks below a chart: more would touch each other beside long names of rules.
     fn marks(&self, height: f64) -> String {
         let mut marks = String::new();
-        let step = self.to.saturating_sub(self.from) / 4;
-        for number in 0..5 {
-            let time = self.from.saturating_add(step.saturating_mul(number));
+        let half = self.to.saturating_sub(self.from) / 2;
+        for (number, anchor) in (0..).zip(["start", "middle", "end"]) {
+            let time = self.from.saturating_add(half.saturating_mul(number));
             let x = self.x(time);
-            let anchor = ["start", "middle", "middle", "middle", "end"][number as usize % 5];
             let _ = write!(
                 marks,
                 "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{height}\"/>\
