@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::events::{Event, PARTITIONS, events, expected};
+use crate::events::{Event, PARTITIONS, events, expected, expected_with_incidents};
 use crate::program::{Run, nightlatch};
 use crate::receiver::Receiver;
 use crate::stage::{Config, Stage, got, until_active, until_all};
@@ -31,13 +31,13 @@ pub(crate) fn first_half(
 }
 
 #[test]
-fn alerts_are_byte_for_byte_those_of_one_run_and_commits_tell_how_far_it_got() {
+fn alerts_and_incidents_are_byte_for_byte_those_of_one_run_and_commits_tell_how_far_it_got() {
     let (stage, all) = (Stage::new(), events(EVENTS));
-    let expected = expected(&all, &stage.rules());
+    let expected = expected_with_incidents(&all, &stage.rules());
     let receiver = Receiver::start();
     let mut config = stage.config("twice", &receiver);
     let file = stage.path().join("twice.jsonl");
-    config.set("alerts/file", file.display().to_string());
+    config.set("incidents/enabled", true).set("alerts/file", file.display().to_string());
     first_half(&stage, &config, &receiver, &all, &expected);
     let in_between = stage.committed();
     assert!(in_between.iter().all(|(_, offset, _)| offset.is_some()), "{in_between:?}");
@@ -63,7 +63,10 @@ fn alerts_are_byte_for_byte_those_of_one_run_and_commits_tell_how_far_it_got() {
     let mut config = stage.config("once", &other);
     let once = stage.path().join("once.jsonl");
     config.set("kafka/group", format!("{}-once", stage.group));
-    config.set("alerts/file", once.display().to_string()).soon_idle();
+    config
+        .set("incidents/enabled", true)
+        .set("alerts/file", once.display().to_string())
+        .soon_idle();
     let mut run = config.start();
     until_all(&mut run, &[&other], &expected);
     run.until("the file", |_| lines(&once) >= expected.len());

@@ -90,6 +90,8 @@ impl Stage {
             .set("order/idle_after", "1 hour")
             .set("order/idle_release", "1 hour")
             .set("alerts/stdout", false)
+            // They live for a day: one that lost its state begins them anew.
+            .set("incidents/enabled", false)
             .set("destination", vec![self.webhook("hook", receiver)]);
         config
     }
