@@ -128,9 +128,17 @@ impl<'a> Source<'a> {
                 known.extend(elsewhere.iter().map(String::as_str));
                 unknown_key(key, &known).at(place)
             }
-            None => Error::usage("a value is not what the key takes")
-                .at(place)
-                .detail(message.to_owned()),
+            None => {
+                let error = Error::usage("a value is not what the key takes")
+                    .at(place)
+                    .detail(message.to_owned());
+                match missing(message) {
+                    Some(key) => error.hint(format!(
+                        "add `{key} = ...`; nightlatch.example.toml has every key with its meaning"
+                    )),
+                    None => error,
+                }
+            }
         }
     }
 
@@ -152,6 +160,11 @@ fn unknown_key(key: &str, known: &[&str]) -> Error {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(format!("known here: {}", known.join(", "))),
     }
+}
+
+/// The key of serde's message: ``missing field `a` ``.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// The key and the known ones of serde's message: ``unknown field `a`, expected one of `b`, `c` ``.

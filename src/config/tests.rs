@@ -234,6 +234,7 @@ fn a_history_needs_an_end_and_an_api_for_others_needs_tokens() {
         errors.iter().map(|error| format!("{error}\n")).collect()
     };
     assert!(told("[history]\n").contains("missing field `retention`"));
+    assert!(told("[history]\n").contains("hint: add `retention = ...`"));
     assert!(told("[history]\nretention = 'forever'\n").contains("is no duration"));
     assert!(told("[history]\nretention = '0 days'\n").contains("must be longer than nothing"));
     let zero = told("[history]\nretention = '1 day'\nrows_max = 0\nfile = ''\n");
