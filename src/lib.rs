@@ -12,6 +12,7 @@ pub mod history;
 pub mod incident;
 pub mod kafka;
 pub mod learn;
+mod markup;
 pub mod order;
 pub mod pipeline;
 pub mod report;

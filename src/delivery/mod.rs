@@ -39,6 +39,7 @@ mod wording;
 pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use lines::JsonLines;
 pub use metrics::DeliveryMetrics;
+pub(crate) use metrics::OUTCOMES;
 pub use silences::Silences;
 pub use table::Table;
 pub use target::Surroundings;

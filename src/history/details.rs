@@ -72,6 +72,19 @@ pub(super) fn read(
     Ok(Some(details))
 }
 
+/// The document of the incident that has this alert.
+pub(super) fn incident_of(
+    connection: &Connection,
+    alert: &str,
+) -> rusqlite::Result<Option<Box<RawValue>>> {
+    let mut select = connection.prepare_cached(
+        "SELECT d.document FROM members AS m JOIN findings AS f ON f.finding = m.finding \
+         JOIN documents AS d ON d.finding = m.finding WHERE m.alert = ? \
+         ORDER BY json_extract(d.document, '$.merged_into') IS NULL DESC, f.started_at DESC LIMIT 1",
+    )?;
+    select.query_row([alert], |row| page::raw(row.get(0)?, 0)).optional()
+}
+
 fn evidence_of(connection: &Connection, finding: i64) -> rusqlite::Result<Vec<EvidenceRecord>> {
     let mut select = connection.prepare_cached(
         "SELECT source, file, line, topic, partition, \"offset\", time, event_id FROM evidence \

@@ -11,6 +11,7 @@
 //! It is outside of detection: nothing that it holds ever changes an alert, and its retention goes by
 //! the clock.
 
+mod counts;
 mod details;
 mod file;
 mod keeper;
@@ -26,7 +27,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+pub use counts::DayCount;
 pub use details::{Details, RevisionRow};
 pub use keeper::Keeper;
 pub use metrics::HistoryMetrics;
@@ -34,6 +37,7 @@ pub use page::{Cursor, Filter, Page, PageItem, StatusFilter};
 pub use verdicts::{Given, NewVerdict, RuleCounts, Verdict, VerdictLabel};
 pub use writer::{Revision, Unusable, Writer};
 
+use crate::event::TimeMicros;
 use crate::{Error, Result};
 use pool::Pool;
 
@@ -123,6 +127,22 @@ impl History {
     /// When the file cannot be read.
     pub fn rules(&self) -> Result<Vec<RuleCounts>> {
         self.readers.read(verdicts::by_rule)
+    }
+
+    /// How many alerts of each rule began on each day, from a time on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn days(&self, from: TimeMicros) -> Result<Vec<DayCount>> {
+        self.readers.read(|connection| counts::by_day(connection, from))
+    }
+
+    /// The incident that an alert belongs to: its newest one that no other took over, else its newest.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn incident_of(&self, alert: &str) -> Result<Option<Box<RawValue>>> {
+        self.readers.read(|connection| details::incident_of(connection, alert))
     }
 
     /// Takes the verdicts over into the metrics.

@@ -143,6 +143,7 @@ impl<'a> Row<'a> {
                 let finding = self.insert(transaction)?;
                 self.note_revision(transaction, finding)?;
                 self.write_names(transaction, finding)?;
+                self.write_members(transaction, finding)?;
                 self.write_evidence(transaction, finding)
             }
             Some((finding, revision, started_at)) => {
@@ -155,6 +156,7 @@ impl<'a> Row<'a> {
                     delete(transaction, "DELETE FROM names WHERE finding = ?", finding)?;
                 }
                 self.write_names(transaction, finding)?;
+                self.write_members(transaction, finding)?;
                 delete(transaction, "DELETE FROM evidence WHERE finding = ?", finding)?;
                 self.write_evidence(transaction, finding)
             }
@@ -230,6 +232,17 @@ impl<'a> Row<'a> {
         let ips = self.record.ips.iter().map(|ip| ("ip", ip));
         for (role, name) in accounts.chain(ips) {
             insert.execute(params![role, name, self.kind, self.started_at, finding])?;
+        }
+        Ok(())
+    }
+
+    /// Alerts come to an incident and never leave it.
+    fn write_members(&self, transaction: &Transaction<'_>, finding: i64) -> rusqlite::Result<()> {
+        let Some(incident) = &self.record.incident else { return Ok(()) };
+        let mut insert = transaction
+            .prepare_cached("INSERT OR IGNORE INTO members (alert, finding) VALUES (?, ?)")?;
+        for member in &incident.alerts {
+            insert.execute(params![member.id, finding])?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ pub use document::Document;
 pub use observed::{Observed, Observing};
 
 use crate::event::TimeMicros;
+use crate::markup::{counted, grouped, listed, moment, more, shown};
 use crate::pipeline::Counts;
 use crate::rules::Rule;
 
@@ -66,61 +67,5 @@ impl Report<'_> {
     /// The first and the last event time, of the events or else of what was found.
     fn span(&self) -> Option<(TimeMicros, TimeMicros)> {
         self.observed.span()
-    }
-}
-
-/// Text from events for the page, which escapes what HTML obeys: what deceives a reader is visible.
-fn shown(text: &str) -> String {
-    let safe = crate::alert::escape(text);
-    // Code points that are no characters are no HTML either.
-    let is_none =
-        |c: char| u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c);
-    crate::alert::shorten(&safe, TEXT_CHARS_MAX).replace(is_none, "\u{fffd}")
-}
-
-/// Longer texts are cut on the page.
-const TEXT_CHARS_MAX: usize = 400;
-
-/// A time as people read it, to the second: `2019-11-08 00:50:50`.
-fn moment(time: TimeMicros) -> String {
-    let text = crate::alert::rfc3339(time.div_euclid(1_000_000) * 1_000_000);
-    text.trim_end_matches('Z').replace('T', " ")
-}
-
-/// A count with a mark between thousands: `1,234,567`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 account`, `2 accounts`.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_times_read_well() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(counted(1, "account", "accounts"), "1 account");
-        assert_eq!(moment(1_772_366_400_123_456), "2026-03-01 12:00:00");
-    }
-
-    #[test]
-    fn what_deceives_is_visible() {
-        assert_eq!(shown("a\u{202e}b\u{fffe}"), "a\\u{202e}b\u{fffd}");
-        assert_eq!(shown(&"x".repeat(5000)).chars().count(), TEXT_CHARS_MAX);
     }
 }

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Report, map, sections, stories};
+use crate::markup::PALETTE;
 
 /// No request to anybody, and no script: what an event says can do nothing.
 const POLICY: &str =
@@ -20,7 +21,7 @@ pub(super) fn page(report: &Report) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 title { "Nightlatch: what happened" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(PALETTE)) (PreEscaped(STYLE)) }
             }
             body {
                 h1 { "What happened" }

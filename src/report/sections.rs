@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::document::micros;
-use super::stories::listed;
-use super::{Document, Report, charts, counted, grouped, moment, shown};
+use super::{Document, Report, charts, counted, grouped, listed, moment, more, shown};
+use crate::markup::charts::{DOTS_MAX, Dot, bars, timeline as timeline_of};
 
 /// Lines of the tables; the rest is counted.
 const INCIDENTS_MAX: usize = 100;
@@ -15,12 +15,6 @@ const SOURCES_MAX: usize = 100;
 const RULES_MAX: usize = 60;
 /// Names in one cell.
 const NAMES_MAX: usize = 6;
-
-/// `and n more`, when a list is cut.
-pub(super) fn more(total: u64, shown: usize, what: &str) -> Markup {
-    let left_out = total.saturating_sub(shown as u64);
-    html! { @if left_out > 0 { p.soft { "and " (grouped(left_out)) " more " (what) } } }
-}
 
 /// The incidents, the gravest first.
 pub(super) fn incidents(report: &Report) -> Markup {
@@ -62,12 +56,16 @@ pub(super) fn timeline(report: &Report) -> Markup {
     gravest.sort_by_key(|alert| std::cmp::Reverse(alert.rank()));
     let mut listed = gravest.iter().copied().take(ALERTS_MAX).collect::<Vec<_>>();
     listed.sort_by_key(|alert| alert.started());
-    gravest.truncate(charts::DOTS_MAX);
+    gravest.truncate(DOTS_MAX);
     gravest.reverse();
+    let dots = gravest.iter().filter_map(|alert| {
+        let row = rules.iter().position(|rule| **rule == alert.rule)?;
+        Some(Dot { row, time: alert.started(), rank: alert.rank() })
+    });
     html! {
         h2 { "Timeline" }
         @if alerts.is_empty() { p { "No alert." } } @else {
-            (charts::timeline(&gravest, &rules, span))
+            (timeline_of("Alerts over time, by rule", &rules, dots, span))
             (legend())
             div.scroll { table {
                 tr { th { "Time, UTC" } th { "Severity" } th { "What" } th { "Whom" } th { "Evidence" } }
@@ -173,7 +171,7 @@ pub(super) fn rules(report: &Report) -> Markup {
     rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     html! {
         h2 { "Alerts by rule" }
-        @if !rows.is_empty() { (charts::bars("Alerts by rule", &rows[..rows.len().min(RULES_MAX)])) }
+        @if !rows.is_empty() { (bars("Alerts by rule", &rows[..rows.len().min(RULES_MAX)])) }
         details {
             summary { (counted(report.rules.len() as u64, "rule", "rules")) " ran" }
             div.scroll { table {

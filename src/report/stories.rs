@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use super::document::{Fallen, micros};
-use super::sections::more;
-use super::{Document, Report, counted, moment, shown};
+use super::{Document, Report, counted, listed, moment, more, shown};
 
 /// Accounts that are told, steps of one, resources of a step.
 const ACCOUNTS_MAX: usize = 100;
@@ -91,16 +90,6 @@ fn from_alerts(accounts: &[(&str, Vec<&Document>)]) -> Markup {
         }
         (more(accounts.len() as u64, ACCOUNTS_MAX, "accounts"))
     }
-}
-
-/// Names with commas, and how many are left out.
-pub(super) fn listed(names: &[String], total: u64, max: usize) -> String {
-    let mut text: Vec<String> = names.iter().take(max).map(|name| shown(name)).collect();
-    let left_out = total.saturating_sub(text.len() as u64);
-    if left_out > 0 {
-        text.push(format!("and {left_out} more"));
-    }
-    text.join(", ")
 }
 
 /// What happened, to be read aloud.

@@ -1,4 +1,5 @@
-//! The listener for `/metrics`, `/-/healthy` and `/-/ready`, and for the API where there is one.
+//! The listener for `/metrics`, `/-/healthy` and `/-/ready`, and for the API and the console where there
+//! is a history.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::connections::{BoundedListener, CONNECTIONS_MAX, IDLE_MAX};
+use super::console::{self, Console};
 use super::{Api, Metrics};
 use crate::{Error, Result};
 
@@ -55,7 +57,7 @@ impl Server {
         Self::start_with(listen, metrics, health, None)
     }
 
-    /// As [`Server::start`], with an API.
+    /// As [`Server::start`], with an API and a console.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -73,10 +75,13 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| refused(listen, &error))?;
-        let router = router(Shared { metrics, health });
+        let pages = router(Shared { metrics: metrics.clone(), health: health.clone() });
         let router = match api {
-            Some(api) => router.merge(api.router()),
-            None => router,
+            Some(api) => {
+                let console = Console::new(api, metrics, health)?;
+                pages.merge(api.router()).merge(console.router())
+            }
+            None => pages.merge(console::without_history()),
         };
         let listener = {
             let _inside = runtime.enter();

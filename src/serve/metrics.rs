@@ -114,6 +114,11 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
+    /// All metrics as they are now.
+    pub(super) fn families(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+
     /// Creates the series of the rules that run.
     pub fn know_rules(&self, rules: &[Rule]) {
         for rule in rules {

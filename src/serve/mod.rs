@@ -1,9 +1,10 @@
-//! What a running Nightlatch serves: metrics, health, and the API over the history.
+//! What a running Nightlatch serves: metrics, health, and over the history an API and a console.
 
 pub mod api;
 mod batch_duration;
 pub mod checkpoint;
 mod connections;
+mod console;
 pub mod http;
 pub mod metrics;
 mod stages;

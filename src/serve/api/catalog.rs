@@ -2,33 +2,19 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::rules::{Rule, Severity};
-
-/// What is told of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CatalogEntry {
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) severity: Severity,
-}
+use crate::rules::Rule;
 
 /// The rules that run; a clone is the same one. A reload changes it.
 #[derive(Debug, Clone, Default)]
-pub struct Catalog(Arc<RwLock<Vec<CatalogEntry>>>);
+pub struct Catalog(Arc<RwLock<Arc<[Rule]>>>);
 
 impl Catalog {
     /// These rules run from now on.
     pub fn set(&self, rules: &[Rule]) {
-        let entry = |rule: &Rule| CatalogEntry {
-            id: rule.id.clone(),
-            title: rule.front.title.clone(),
-            severity: rule.front.severity,
-        };
-        let entries = rules.iter().map(entry).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules.into();
     }
 
-    pub(super) fn entries(&self) -> Vec<CatalogEntry> {
+    pub(in crate::serve) fn rules(&self) -> Arc<[Rule]> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -32,11 +32,7 @@ fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Pro
             })?
         }
         None => {
-            // Against names that were made to lead here (DNS rebinding).
-            if !single(headers, header::HOST).is_some_and(is_this_machine) {
-                let detail = "the host must be localhost, 127.0.0.1 or [::1]";
-                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-            }
+            asked_by_own_name(headers)?;
             Caller { role: Role::Write, token: None }
         }
     };
@@ -46,21 +42,32 @@ fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Pro
     Ok(caller)
 }
 
+/// Against names that were made to lead here (DNS rebinding).
+pub(in crate::serve) fn asked_by_own_name(headers: &HeaderMap) -> Result<(), Problem> {
+    if single(headers, header::HOST).is_some_and(is_this_machine) {
+        return Ok(());
+    }
+    let detail = "the host must be localhost, 127.0.0.1 or [::1]";
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+}
+
 /// What changes something is for those who may, and for no other site's page.
 fn changes(headers: &HeaderMap, caller: &Caller) -> Result<(), Problem> {
     if caller.role < Role::Write {
         return Err(Problem::new(StatusCode::FORBIDDEN, "the token has not the role write"));
     }
-    if headers.contains_key(header::ORIGIN) {
-        let origin = single(headers, header::ORIGIN).and_then(|origin| origin.split_once("://"));
-        let is_same = origin.is_some_and(|(scheme, authority)| {
-            matches!(scheme, "http" | "https") && single(headers, header::HOST) == Some(authority)
-        });
-        if !is_same {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "the origin is another site"));
-        }
+    if headers.contains_key(header::ORIGIN) && !is_own_origin(headers) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "the origin is another site"));
     }
     Ok(())
+}
+
+/// Whether the page that asks came from here.
+pub(in crate::serve) fn is_own_origin(headers: &HeaderMap) -> bool {
+    let origin = single(headers, header::ORIGIN).and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(scheme, authority)| {
+        matches!(scheme, "http" | "https") && single(headers, header::HOST) == Some(authority)
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -69,7 +76,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The value of a header that stands there once, as text.
-fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub(in crate::serve) fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }

@@ -14,18 +14,18 @@ use super::problem::Problem;
 use super::tokens::Caller;
 use super::{Api, DOCUMENT};
 use crate::alert::write_json;
-use crate::history::{FindingKind, Given, NewVerdict, PageItem, RuleCounts, VerdictLabel};
+use crate::history::{FindingKind, Given, NewVerdict, PageItem, RuleCounts, Verdict, VerdictLabel};
 use crate::rules::Severity;
 
 /// A verdict is shorter.
 const BODY_BYTES_MAX: usize = 16 << 10;
 /// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-const WHO_CHARS_MAX: usize = 128;
-const WHY_CHARS_MAX: usize = 2000;
+pub(in crate::serve) const WHO_CHARS_MAX: usize = 128;
+pub(in crate::serve) const WHY_CHARS_MAX: usize = 2000;
 
 type Answer = Result<Response, Problem>;
-type Id = Result<Path<String>, PathRejection>;
+pub(in crate::serve) type Id = Result<Path<String>, PathRejection>;
 
 /// JSON in which nothing is that a terminal obeys.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
@@ -69,23 +69,36 @@ pub(super) async fn one(
 }
 
 /// Only what can be an id is looked for.
-fn known_id(kind: FindingKind, id: Id) -> Result<String, Problem> {
+pub(in crate::serve) fn known_id(kind: FindingKind, id: Id) -> Result<String, Problem> {
     let Ok(Path(id)) = id else { return Err(unknown(kind)) };
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if id.len() == 32 && id.bytes().all(is_digit) { Ok(id) } else { Err(unknown(kind)) }
 }
 
-fn unknown(kind: FindingKind) -> Problem {
+/// There is no such finding.
+pub(in crate::serve) fn unknown(kind: FindingKind) -> Problem {
     Problem::not_found(format!("there is no {} with this id", kind.label()))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VerdictBody {
-    verdict: VerdictLabel,
-    who: String,
+pub(in crate::serve) struct VerdictBody {
+    pub(in crate::serve) verdict: VerdictLabel,
+    pub(in crate::serve) who: String,
     #[serde(default)]
-    why: String,
+    pub(in crate::serve) why: String,
+}
+
+impl VerdictBody {
+    fn check(&self) -> Result<(), Problem> {
+        if !(1..=WHO_CHARS_MAX).contains(&self.who.chars().count()) {
+            return Err(invalid(format!("`who` must have 1 to {WHO_CHARS_MAX} characters")));
+        }
+        if self.why.chars().count() > WHY_CHARS_MAX {
+            return Err(invalid(format!("`why` must have at most {WHY_CHARS_MAX} characters")));
+        }
+        Ok(())
+    }
 }
 
 /// Takes a verdict.
@@ -100,6 +113,19 @@ pub(super) async fn judge(
     Parameters::parse(query.as_deref(), &[])?;
     let id = known_id(kind, id)?;
     let body = read_body(request).await?;
+    let verdict = give(&api, kind, id, caller, body).await?;
+    Ok(json(StatusCode::CREATED, &verdict))
+}
+
+/// Checks a verdict, and takes it.
+pub(in crate::serve) async fn give(
+    api: &Api,
+    kind: FindingKind,
+    id: String,
+    caller: Caller,
+    body: VerdictBody,
+) -> Result<Verdict, Problem> {
+    body.check()?;
     let new = NewVerdict {
         verdict: body.verdict,
         who: body.who,
@@ -115,7 +141,7 @@ pub(super) async fn judge(
         Ok(given)
     };
     match api.shared.desk.ask(give).await? {
-        Given::Taken(verdict) => Ok(json(StatusCode::CREATED, &verdict)),
+        Given::Taken(verdict) => Ok(verdict),
         Given::Unknown => Err(unknown(kind)),
         Given::TooMany => {
             Err(Problem::new(StatusCode::CONFLICT, "there are too many verdicts on it"))
@@ -132,19 +158,16 @@ async fn read_body(request: Request) -> Result<VerdictBody, Problem> {
     let bytes = bytes_of(body).await?;
     let body: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))?;
-    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-    let body: VerdictBody = serde_json::from_value(body)
-        .map_err(|error| invalid(format!("the body is no verdict: {error}")))?;
-    if !(1..=WHO_CHARS_MAX).contains(&body.who.chars().count()) {
-        return Err(invalid(format!("`who` must have 1 to {WHO_CHARS_MAX} characters")));
-    }
-    if body.why.chars().count() > WHY_CHARS_MAX {
-        return Err(invalid(format!("`why` must have at most {WHY_CHARS_MAX} characters")));
-    }
-    Ok(body)
+    serde_json::from_value(body)
+        .map_err(|error| invalid(format!("the body is no verdict: {error}")))
 }
 
-async fn bytes_of(body: Body) -> Result<axum::body::Bytes, Problem> {
+fn invalid(detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+/// A body that is not too long, and comes in time.
+pub(in crate::serve) async fn bytes_of(body: Body) -> Result<axum::body::Bytes, Problem> {
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => {
@@ -186,8 +209,8 @@ pub(super) async fn rules(State(api): State<Api>, RawQuery(query): RawQuery) -> 
     Parameters::parse(query.as_deref(), &[])?;
     let history = api.shared.history.clone();
     let mut counts = api.shared.desk.ask(move || history.rules()).await?;
-    let running = api.shared.catalog.entries();
-    for entry in &running {
+    let running = api.shared.catalog.rules();
+    for entry in running.iter() {
         if !counts.iter().any(|one| one.rule == entry.id) {
             counts.push(RuleCounts { rule: entry.id.clone(), alerts: 0, verdicts: [0; 3] });
         }
@@ -197,8 +220,8 @@ pub(super) async fn rules(State(api): State<Api>, RawQuery(query): RawQuery) -> 
         let entry = running.iter().find(|entry| entry.id == one.rule);
         let [true_positive, benign, false_positive] = one.verdicts;
         RuleItem {
-            title: entry.map(|entry| entry.title.clone()),
-            severity: entry.map(|entry| entry.severity),
+            title: entry.map(|entry| entry.front.title.clone()),
+            severity: entry.map(|entry| entry.front.severity),
             running: entry.is_some(),
             alerts: one.alerts,
             verdicts: VerdictCounts { true_positive, benign, false_positive },

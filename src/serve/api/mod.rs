@@ -1,14 +1,14 @@
 //! The API over the history: `/api/v1`, as `docs/openapi.json` has it.
 
 mod catalog;
-mod guard;
-mod handlers;
-mod parameters;
-mod problem;
-mod reading;
+pub(super) mod guard;
+pub(super) mod handlers;
+pub(super) mod parameters;
+pub(super) mod problem;
+pub(super) mod reading;
 #[cfg(test)]
 mod tests;
-mod tokens;
+pub(super) mod tokens;
 
 use std::sync::Arc;
 
@@ -33,17 +33,17 @@ const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 /// What the API needs; a clone is the same one.
 #[derive(Debug, Clone)]
 pub struct Api {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    history: Arc<History>,
-    desk: Desk,
-    metrics: HistoryMetrics,
-    catalog: Catalog,
+pub(super) struct Shared {
+    pub(super) history: Arc<History>,
+    pub(super) desk: Desk,
+    pub(super) metrics: HistoryMetrics,
+    pub(super) catalog: Catalog,
     /// `None`: whoever is on this machine may do everything.
-    tokens: Option<Tokens>,
+    pub(super) tokens: Option<Tokens>,
 }
 
 impl Api {

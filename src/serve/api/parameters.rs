@@ -13,11 +13,11 @@ const TEXT_CHARS_MAX: usize = 4096;
 const PARAMETERS_MAX: usize = 16;
 
 /// Decoded names and values, in their order.
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(in crate::serve) struct Parameters(pub(in crate::serve) Vec<(String, String)>);
 
 impl Parameters {
     /// Takes a query apart, which must name nothing but `known`.
-    pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::serve) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut found: Vec<(String, String)> = Vec::new();
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         for pair in pairs {
@@ -38,7 +38,7 @@ impl Parameters {
         Ok(Self(found))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::serve) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
@@ -58,7 +58,7 @@ impl Parameters {
 }
 
 /// `+` is a space, `%41` an A; `None` when the result is not UTF-8.
-fn decode(text: &str) -> Option<String> {
+pub(in crate::serve) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
@@ -87,28 +87,34 @@ const FILTERS: [&str; 10] =
 /// The filter of a list, and how many findings a page has.
 pub(super) fn filter(kind: FindingKind, query: Option<&str>) -> Result<(Filter, usize), Problem> {
     let given = Parameters::parse(query, &FILTERS)?;
-    let time = |name| given.read(name, "a time as RFC 3339 has it", parse_rfc3339);
-    let text = |name| {
-        let is = format!("a text of 1 to {TEXT_CHARS_MAX} characters");
-        given.read(name, &is, |text| {
-            (1..=TEXT_CHARS_MAX).contains(&text.chars().count()).then(|| text.to_owned())
-        })
-    };
-    let filter = Filter {
-        kind,
-        from: time("from")?,
-        to: time("to")?,
-        rule: text("rule")?,
-        severity_min: given.read("severity", "info, low, medium, high or critical", severity)?,
-        entity: text("entity")?,
-        account: text("account")?,
-        ip: text("ip")?,
-        status: given.read("status", "opened, updated, closed or open", status)?,
-        after: given.read("cursor", "the `next_cursor` of the page before", Cursor::parse)?,
-    };
     let is = format!("a number from 1 to {LIMIT_MAX}");
     let limit = given.read("limit", &is, limit)?;
-    Ok((filter, limit.unwrap_or(LIMIT)))
+    Ok((given.filter(kind)?, limit.unwrap_or(LIMIT)))
+}
+
+impl Parameters {
+    /// The filter that these parameters describe.
+    pub(in crate::serve) fn filter(&self, kind: FindingKind) -> Result<Filter, Problem> {
+        let time = |name| self.read(name, "a time as RFC 3339 has it", parse_rfc3339);
+        let text = |name| {
+            let is = format!("a text of 1 to {TEXT_CHARS_MAX} characters");
+            self.read(name, &is, |text| {
+                (1..=TEXT_CHARS_MAX).contains(&text.chars().count()).then(|| text.to_owned())
+            })
+        };
+        Ok(Filter {
+            kind,
+            from: time("from")?,
+            to: time("to")?,
+            rule: text("rule")?,
+            severity_min: self.read("severity", "info, low, medium, high or critical", severity)?,
+            entity: text("entity")?,
+            account: text("account")?,
+            ip: text("ip")?,
+            status: self.read("status", "opened, updated, closed or open", status)?,
+            after: self.read("cursor", "the `next_cursor` of the page before", Cursor::parse)?,
+        })
+    }
 }
 
 fn severity(text: &str) -> Option<Severity> {

@@ -8,9 +8,9 @@ use super::handlers::json;
 
 /// `application/problem+json`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    status: StatusCode,
-    detail: String,
+pub(in crate::serve) struct Problem {
+    pub(in crate::serve) status: StatusCode,
+    pub(in crate::serve) detail: String,
 }
 
 #[derive(Serialize)]
@@ -22,21 +22,21 @@ struct Body<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
 
     /// A parameter of the request.
-    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// The history cannot be asked for now. Its path is for the log alone.
-    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 }

@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(15);
 
 /// Where whoever asks the history waits for a turn.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(in crate::serve) struct Desk {
     turns: Arc<Semaphore>,
 }
 
@@ -31,7 +31,7 @@ impl Default for Desk {
 impl Desk {
     /// Asks in a thread of its own. A turn lasts until the answer is there, even when nobody waits for
     /// it any more.
-    pub(super) async fn ask<T: Send + 'static>(
+    pub(in crate::serve) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, Problem> {

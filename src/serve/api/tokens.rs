@@ -21,7 +21,7 @@ const DIGEST_MARK: &str = "sha256:";
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
+pub(in crate::serve) enum Role {
     Read,
     /// And verdicts.
     Write,
@@ -29,16 +29,16 @@ pub(super) enum Role {
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
-    pub(super) role: Role,
+pub(in crate::serve) struct Caller {
+    pub(in crate::serve) role: Role,
     /// The name of the token; `None` on loopback without tokens.
-    pub(super) token: Option<String>,
+    pub(in crate::serve) token: Option<String>,
 }
 
-type Sha = [u8; 32];
+pub(in crate::serve) type Sha = [u8; 32];
 
 /// The tokens as their hashes: the file may hold them in the clear, memory does not.
-pub(super) struct Tokens(Vec<(Sha, Caller)>);
+pub(in crate::serve) struct Tokens(Vec<(Sha, Caller)>);
 
 /// A hash of a short token is no less a secret.
 impl std::fmt::Debug for Tokens {
@@ -74,7 +74,7 @@ impl Tokens {
     }
 
     /// Who has this token. Takes as long for each, right or wrong.
-    pub(super) fn caller(&self, token: &str) -> Option<Caller> {
+    pub(in crate::serve) fn caller(&self, token: &str) -> Option<Caller> {
         let presented: Sha = Sha256::digest(token.as_bytes()).into();
         let mut found = None;
         for (known, caller) in &self.0 {
@@ -87,7 +87,7 @@ impl Tokens {
 }
 
 /// Looks at every byte, wherever the first difference is.
-fn is_same(left: &Sha, right: &Sha) -> bool {
+pub(in crate::serve) fn is_same(left: &Sha, right: &Sha) -> bool {
     let differences = left.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
     std::hint::black_box(differences) == 0
 }

@@ -1,0 +1,154 @@
+//! One alert: the sentence, observed against threshold, evidence, and what the rule's author says.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::incident::{about, read};
+use super::page::{Page, Place};
+use super::parts::{self, Item};
+use super::session::Viewer;
+use super::{Asked, Console, links, prose, record, verdict};
+use crate::delivery::record::AlertRecord;
+use crate::event::TimeMicros;
+use crate::history::FindingKind;
+use crate::markup::{counted, shown};
+use crate::rules::Rule;
+use crate::serve::api::handlers::{Id, known_id, unknown};
+use crate::tuning::filter::Filter;
+
+/// Columns of the rule's query, and names in one line.
+const VALUES_MAX: usize = 60;
+const NAMES_MAX: usize = 30;
+
+/// The page.
+pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Page> {
+    let id = known_id(FindingKind::Alert, id)?;
+    let asked = console.ask(move |history| {
+        let incident = history.incident_of(&id)?;
+        Ok((history.details(FindingKind::Alert, &id)?, incident))
+    });
+    let (details, incident) = asked.await?;
+    let details = details.ok_or_else(|| unknown(FindingKind::Alert))?;
+    let alert = read(&details)?;
+    let incident = incident.and_then(|document| record(document.get()).ok());
+    let rules = console.shared.api.shared.catalog.rules();
+    let rule = rules.iter().find(|rule| rule.id == alert.rule);
+    let now = console.now();
+    let body = html! {
+        (head(&alert, now))
+        div.columns {
+            div {
+                (observed(&alert, rule))
+                @if let Some(incident) = incident {
+                    section aria-labelledby="incident" {
+                        h2 #incident { "Its incident" }
+                        (parts::incident(&Item { record: incident, verdict: None }, now))
+                    }
+                }
+                section aria-labelledby="evidence" {
+                    h2 #evidence { "Evidence" }
+                    (parts::evidence(&details.evidence, alert.evidence_total))
+                }
+            }
+            aside {
+                (verdict::section(FindingKind::Alert, &alert.id, &details.verdicts, viewer))
+                (advice(rule))
+            }
+        }
+        (about(&alert, &details))
+    };
+    Ok(Page { title: alert.title.clone(), place: Place::Alerts, body, refresh: None })
+}
+
+fn head(alert: &AlertRecord, now: TimeMicros) -> Markup {
+    html! {
+        header.head {
+            p.marks { (parts::badge(alert.severity)) " " (parts::pill(alert, now)) }
+            h1 { (shown(&alert.title)) }
+            p.lead { (shown(&alert.summary)) }
+            p.facts {
+                span { b { "About " } (parts::entity(&alert.entity_type, &alert.entity)) }
+                span { b { "Started " } (parts::when(&alert.started_at)) }
+                span { b { "Last seen " } (parts::when(&alert.updated_at)) }
+                span { (counted(alert.matches, "match", "matches")) " of rule " a href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
+                @if !alert.attack.is_empty() { span { b { "ATT&CK " } (parts::attack(&alert.attack)) } }
+            }
+            p { b { "Accounts " } (parts::names(&alert.accounts, alert.accounts_total, NAMES_MAX, links::account)) }
+            p { b { "Addresses " } (parts::names(&alert.ips, alert.ips_total, NAMES_MAX, links::ip)) }
+        }
+    }
+}
+
+/// What the newest match had, and the conditions of the rule that speak of it.
+fn observed(alert: &AlertRecord, rule: Option<&Rule>) -> Markup {
+    let conditions = rule.map(conditions).unwrap_or_default();
+    let is_same = rule.is_none_or(|rule| rule.version == alert.rule_version);
+    html! {
+        section aria-labelledby="observed" {
+            h2 #observed { "Observed against threshold" }
+            @if alert.values.is_empty() { p.soft { "The rule's query has no further columns." } }
+            @else {
+                div.scroll tabindex="0" role="group" aria-label="Observed values" { table {
+                    thead { tr { th scope="col" { "Column" } th scope="col" { "Observed" } th scope="col" { "The rule asks for" } } }
+                    tbody { @for (name, value) in alert.values.iter().take(VALUES_MAX) {
+                        tr {
+                            th scope="row" { (shown(name)) }
+                            td.value { (shown(&text(value))) }
+                            td { @for one in conditions.iter().filter(|one| names(one, name)) { code { (shown(one)) } " " } }
+                        }
+                    } }
+                } }
+            }
+            @if !is_same { p.soft { "The rule has changed since: conditions are those of today." } }
+        }
+    }
+}
+
+/// The last conditions of a rule, as SQL.
+fn conditions(rule: &Rule) -> Vec<String> {
+    let filter = Filter::of(rule);
+    filter.map(|filter| filter.leaves.iter().map(|leaf| leaf.sql()).collect()).unwrap_or_default()
+}
+
+/// Whether a condition names a column.
+fn names(condition: &str, column: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    condition.split(|c| !is_part(c)).any(|word| word.eq_ignore_ascii_case(column))
+}
+
+/// A value as people read it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "unknown".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What the author of the rule says.
+fn advice(rule: Option<&Rule>) -> Markup {
+    let Some(rule) = rule else {
+        return html! { section.panel { h2 { "What to do" } p.soft { "The rule does not run any more." } } };
+    };
+    let front = &rule.front;
+    html! {
+        section.panel aria-labelledby="response" {
+            h2 #response { "What to do" }
+            @match &front.runbook { Some(text) => { (prose::prose(text)) } None => { p.soft { "The rule does not say." } } }
+            @if let Some(text) = &front.false_positives { h3 { "Known false alarms" } (prose::prose(text)) }
+            @if let Some(text) = &front.why { details { summary { "Why it matters" } (prose::prose(text)) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_names_whole_words() {
+        assert!(names("failures >= 20", "failures"));
+        assert!(names("sum(x) OVER w > Failures", "failures"));
+        assert!(!names("failures_total >= 20", "failures"));
+    }
+}
