@@ -78,6 +78,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
+        self.call("Emulation.setScrollbarsHidden", json!({"hidden": true}));
     }
 
     /// Sends a command and waits for its answer.

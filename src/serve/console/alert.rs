@@ -51,8 +51,8 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
                 }
             }
             aside {
-                (verdict::section(FindingKind::Alert, &alert.id, &details.verdicts, viewer))
                 (advice(rule))
+                (verdict::section(FindingKind::Alert, &alert.id, &details.verdicts, viewer))
             }
         }
         (about(&alert, &details))

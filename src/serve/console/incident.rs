@@ -16,8 +16,9 @@ use crate::rules::Rule;
 use crate::serve::api::handlers::{Id, known_id, unknown};
 use crate::serve::api::problem::Problem;
 
-/// Accounts that are told with their steps, and rows of accounts on the timeline.
-const ACCOUNTS_MAX: usize = 50;
+/// Accounts that are told with their steps: at once, and folded away; rows of accounts on the timeline.
+const ACCOUNTS_OPEN: usize = 8;
+const ACCOUNTS_MAX: usize = 100;
 const ROWS_MAX: usize = 30;
 /// Names of a kind of source, and member alerts.
 const SOURCES_MAX: usize = 30;
@@ -35,20 +36,19 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
         (head(&record, part, console.now()))
         div.columns {
             div {
-                (falls("Accounts that fell, and what was done", "fell", &part.fallen, part.fallen_total))
-                (falls("Accounts that were looked at from inside", "looked at", &part.viewed, part.viewed_total))
+                (told(part))
+                (times(part))
+                (members(part, &rules))
+                (sources(&record, part))
+                section aria-labelledby="evidence" {
+                    h2 #evidence { "Evidence" }
+                    (parts::evidence(&record.evidence, record.evidence_total))
+                }
             }
             aside {
-                (verdict::section(FindingKind::Incident, &record.id, &details.verdicts, viewer))
                 (response(part, &rules))
+                (verdict::section(FindingKind::Incident, &record.id, &details.verdicts, viewer))
             }
-        }
-        (times(part))
-        (members(part, &rules))
-        (sources(&record, part))
-        section aria-labelledby="evidence" {
-            h2 #evidence { "Evidence" }
-            (parts::evidence(&record.evidence, record.evidence_total))
         }
         (about(&record, &details))
     };
@@ -84,16 +84,36 @@ fn head(record: &AlertRecord, part: &IncidentPart, now: TimeMicros) -> Markup {
     }
 }
 
+/// The accounts, and what was done with each in order.
+fn told(part: &IncidentPart) -> Markup {
+    html! {
+        @if part.fallen.is_empty() && part.viewed.is_empty() {
+            section {
+                h2 { "Accounts that fell" }
+                p.soft { "No account is known to have let the intruder in." }
+            }
+        }
+        (falls("Accounts that fell, and what was done", "fell", &part.fallen, part.fallen_total))
+        (falls("Accounts that were looked at from inside", "looked at", &part.viewed, part.viewed_total))
+    }
+}
+
 fn falls(title: &str, word: &str, falls: &[FallPart], total: u64) -> Markup {
+    let (first, rest) = falls.split_at(falls.len().min(ACCOUNTS_OPEN));
+    let rest = &rest[..rest.len().min(ACCOUNTS_MAX)];
     html! {
         @if !falls.is_empty() {
             section {
                 h2 { (title) }
-                @for fall in falls.iter().take(ACCOUNTS_MAX) { (parts::story(fall, word)) }
-                (more(total, ACCOUNTS_MAX.min(falls.len()), "accounts"))
+                @for fall in first { (parts::story(fall, word)) }
+                @if !rest.is_empty() {
+                    details {
+                        summary { (counted(rest.len() as u64, "further account", "further accounts")) }
+                        @for fall in rest { (parts::story(fall, word)) }
+                    }
+                }
+                (more(total, first.len() + rest.len(), "accounts"))
             }
-        } @else if word == "fell" {
-            section { h2 { (title) } p.soft { "No account is known to have let the intruder in." } }
         }
     }
 }
@@ -150,6 +170,7 @@ fn times(part: &IncidentPart) -> Markup {
             div.scroll.chart tabindex="0" role="group" aria-label="Timeline" {
                 (timeline("Alerts by rule, and steps by account, over time", &rows, dots.into_iter(), (from, to)))
             }
+            p.soft { "Alerts by rule in the colour of their severity; below, in grey, what was done in each account." }
         }
     }
 }
@@ -166,10 +187,10 @@ fn members(part: &IncidentPart, rules: &[Rule]) -> Markup {
                 thead { tr { th scope="col" { "Started" } th scope="col" { "Severity" } th scope="col" { "Alert" } th scope="col" { "Whom" } th scope="col" { "Rule" } } }
                 tbody { @for alert in part.alerts.iter().take(ALERTS_MAX) {
                     tr {
-                        td.time data-label="Started" { (parts::when(&alert.started_at)) }
-                        td data-label="Severity" { (parts::badge(alert.severity)) }
-                        td data-label="Alert" { a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) } }
-                        td data-label="Whom" { (parts::entity(&alert.entity_type, &alert.entity)) }
+                        td.time.flat.plain data-label="Started" { (parts::when(&alert.started_at)) }
+                        td.flat.plain data-label="Severity" { (parts::badge(alert.severity)) }
+                        td.what data-label="Alert" { a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) } }
+                        td.whom data-label="Whom" { (parts::entity(&alert.entity_type, &alert.entity)) }
                         td data-label="Rule" { a href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
                     }
                 } }

@@ -83,7 +83,7 @@ fn state(console: &Console, incidents: &Found) -> Markup {
         p.state {
             span.figure { b { (incidents.items.len()) (more) } " open incidents" }
             span.figure { b { (going.count()) } " going on" }
-            span.figure { b { (if console.shared.health.is_ready() { "ready" } else { "not ready" }) } " " a href="/pipeline" { "pipeline" } }
+            span.figure { a href="/pipeline" { "Pipeline" } " " b { (if console.shared.health.is_ready() { "ready" } else { "not ready" }) } }
         }
     }
 }

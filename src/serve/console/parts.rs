@@ -20,8 +20,9 @@ const GOING_ON: TimeMicros = 3_600_000_000;
 const RESOURCES_MAX: usize = 8;
 /// Steps of one account that stand there at once.
 const STEPS_MAX: usize = 100;
-/// Lines of evidence.
+/// Lines of evidence; more than so many are folded away at first.
 const EVIDENCE_MAX: usize = 200;
+const EVIDENCE_OPEN: usize = 20;
 
 /// A finding, and the newest verdict on it.
 pub(super) struct Item {
@@ -153,17 +154,21 @@ pub(super) fn steps(steps: &[StepPart]) -> Markup {
     }
 }
 
-/// One step on one line.
+/// One step: when, and what.
 pub(super) fn step(step: &StepPart) -> Markup {
     let length = micros(&step.to).saturating_sub(micros(&step.from));
     html! {
-        (when(&step.from)) " "
-        strong { (shown(&step.action)) }
-        @if step.count > 1 { " × " (grouped(step.count)) " in " (duration(length)) }
-        @if !step.resources.is_empty() {
-            ": " (listed(&step.resources, step.resources.len() as u64, RESOURCES_MAX))
+        (when(&step.from))
+        span {
+            strong { (shown(&step.action)) }
+            @if step.count > 1 { " × " (grouped(step.count)) " in " (duration(length)) }
+            @if !step.resources.is_empty() {
+                ": " (listed(&step.resources, step.resources.len() as u64, RESOURCES_MAX))
+            }
+            @if !step.ip.is_empty() {
+                span.soft { " from " a href=(links::ip(&step.ip)) { (shown(&step.ip)) } }
+            }
         }
-        @if !step.ip.is_empty() { span.soft { " from " a href=(links::ip(&step.ip)) { (shown(&step.ip)) } } }
     }
 }
 
@@ -184,10 +189,24 @@ pub(super) fn place(event: &EvidenceRecord) -> String {
 pub(super) fn evidence(events: &[EvidenceRecord], total: u64) -> Markup {
     let mut events: Vec<&EvidenceRecord> = events.iter().collect();
     events.sort_by_key(|event| micros(&event.time));
+    let n_shown = events.len().min(EVIDENCE_MAX);
+    html! {
+        details open[n_shown <= EVIDENCE_OPEN] {
+            summary { (counted(total.max(events.len() as u64), "event", "events")) }
+            (evidence_table(&events[..n_shown]))
+            (more(total.max(events.len() as u64), n_shown, "events"))
+        }
+    }
+}
+
+fn evidence_table(events: &[&EvidenceRecord]) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-label="Evidence" { table {
-            thead { tr { th scope="col" { "Time" } th scope="col" { "Source" } th scope="col" { "Event" } th scope="col" { "Place" } } }
-            tbody { @for event in events.iter().take(EVIDENCE_MAX) {
+            thead { tr {
+                th scope="col" { "Time" } th scope="col" { "Source" } th scope="col" { "Event" }
+                th scope="col" { "Place" }
+            } }
+            tbody { @for event in events {
                 tr {
                     td.time { (when(&event.time)) }
                     td { (shown(event.source.as_deref().unwrap_or_default())) }
@@ -196,7 +215,6 @@ pub(super) fn evidence(events: &[EvidenceRecord], total: u64) -> Markup {
                 }
             } }
         } }
-        (more(total.max(events.len() as u64), EVIDENCE_MAX.min(events.len()), "events"))
     }
 }
 
@@ -216,15 +234,15 @@ pub(super) fn alerts<'a>(items: impl Iterator<Item = &'a Item>, now: TimeMicros)
             tbody { @for item in items {
                 @let alert = &item.record;
                 tr {
-                    td.time data-label="Started" { (when(&alert.started_at)) }
-                    td data-label="Severity" { (badge(alert.severity)) }
+                    td.time.flat.plain data-label="Started" { (when(&alert.started_at)) }
+                    td.flat.plain data-label="Severity" { (badge(alert.severity)) }
                     td.what data-label="What" {
                         a.title href=(format!("/alerts/{}", alert.id)) { (shown(&alert.title)) }
                         p.sentence { (shown(&alert.summary)) }
                     }
-                    td data-label="Whom" { (entity(&alert.entity_type, &alert.entity)) }
-                    td data-label="Standing" { (pill(alert, now)) }
-                    td data-label="Verdict" { @if let Some(given) = item.verdict { (verdict(given)) } @else { span.soft { "none" } } }
+                    td.whom data-label="Whom" { (entity(&alert.entity_type, &alert.entity)) }
+                    td.flat.plain data-label="Standing" { (pill(alert, now)) }
+                    td.flat data-label="Verdict" { @if let Some(given) = item.verdict { (verdict(given)) } @else { span.soft { "none" } } }
                 }
             } }
         }

@@ -147,13 +147,23 @@ fn group(title: &str, rows: &[Row], readings: &BTreeMap<&str, Reading<'_>>) -> M
         section { h2 { (title) }
             table.cards.readings {
                 thead { tr { th scope="col" { "What" } th.number scope="col" { "Now" } th scope="col" { "Unit" } th scope="col" { "Meaning" } } }
-                tbody { @for (name, metric, unit) in rows { @if let Some(reading) = readings.get(metric) {
-                    tr {
-                        th scope="row" { (name) }
-                        (shown_as(*unit, reading.total()))
-                        td.soft data-label="Meaning" { (shown(reading.family.help())) }
-                    }
-                } } }
+                tbody { @for (name, metric, unit) in rows { (row(name, *unit, readings.get(metric))) } }
+            }
+        }
+    }
+}
+
+/// One number. A metric without series, such as one by lane before a rule runs, says nothing yet.
+fn row(name: &str, unit: Unit, reading: Option<&Reading<'_>>) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (name) }
+            @match reading {
+                Some(reading) => {
+                    (shown_as(unit, reading.total()))
+                    td.soft data-label="Meaning" { (shown(reading.family.help())) }
+                }
+                None => { td.number data-label="Now" { "none yet" } td {} td {} }
             }
         }
     }

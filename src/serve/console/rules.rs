@@ -1,5 +1,6 @@
 //! The rules that run: how much they say, how often they are right, and their SQL.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use axum::extract::Path;
@@ -64,9 +65,12 @@ pub(super) async fn list(console: &Console) -> Asked<Page> {
     let rules = console.shared.api.shared.catalog.rules();
     let gone = volumes.iter().filter(|(id, _)| !rules.iter().any(|rule| rule.id == **id));
     let none = Volume::default();
+    let volume = |rule: &Rule| volumes.get(&rule.id).unwrap_or(&none);
+    let mut running: Vec<&Rule> = rules.iter().collect();
+    running.sort_by_key(|rule| Reverse((volume(rule).last(7), rule.front.severity)));
     let body = html! {
         h1 { "Rules" }
-        p.soft { (rules.len()) " run. Alerts by day of the last " (DAYS) " days, by their start; precision is true positives among true and false positives." }
+        p.soft { (rules.len()) " run, the loudest of the last 7 days first. Alerts are counted by the day (UTC) on which they began; precision is true positives among true and false positives." }
         table.cards {
             thead { tr {
                 th scope="col" { "Rule" } th scope="col" { "Severity" } th scope="col" { "ATT&CK" } th.number scope="col" { "Today" }
@@ -74,7 +78,7 @@ pub(super) async fn list(console: &Console) -> Asked<Page> {
                 th scope="col" { "Verdicts" } th.number scope="col" { "Precision" }
             } }
             tbody {
-                @for rule in rules.iter().take(RULES_MAX) { (row(&rule.id, Some(rule), volumes.get(&rule.id).unwrap_or(&none))) }
+                @for rule in running.iter().take(RULES_MAX) { (row(&rule.id, Some(rule), volume(rule))) }
                 @for (id, volume) in gone.take(RULES_MAX) { (row(id, None, volume)) }
             }
         }
@@ -89,14 +93,14 @@ fn row(id: &str, rule: Option<&Rule>, volume: &Volume) -> Markup {
                 a.title href=(links::rule(id)) { (shown(rule.map_or(id, |rule| &rule.front.title))) }
                 br; span.soft { (shown(id)) @if rule.is_none() { ", does not run any more" } }
             }
-            td data-label="Severity" { @if let Some(rule) = rule { (parts::badge(rule.front.severity)) } }
-            td data-label="ATT&CK" { @if let Some(rule) = rule { (parts::attack(&rule.front.attack)) } }
-            td.number data-label="Today" { (grouped(volume.last(1))) }
-            td.number data-label="7 days" { (grouped(volume.last(7))) }
-            td.number data-label="All" { (grouped(volume.alerts)) }
-            td data-label="14 days" { (spark(volume)) }
-            td data-label="Verdicts" { (verdicts(volume)) }
-            td.number data-label="Precision" { (precision(volume)) }
+            td.flat.plain data-label="Severity" { @if let Some(rule) = rule { (parts::badge(rule.front.severity)) } }
+            td.flat.plain data-label="ATT&CK" { @if let Some(rule) = rule { (parts::attack(&rule.front.attack)) } }
+            td.number.flat data-label="Today" { (grouped(volume.last(1))) }
+            td.number.flat data-label="7 days" { (grouped(volume.last(7))) }
+            td.number.flat data-label="All" { (grouped(volume.alerts)) }
+            td.flat.plain data-label="14 days" { (spark(volume)) }
+            td.flat data-label="Verdicts" { (verdicts(volume)) }
+            td.number.flat data-label="Precision" { (precision(volume)) }
         }
     }
 }
