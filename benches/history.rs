@@ -1,5 +1,5 @@
-//! The history alone. Prints how long pages of the API take with 100,000 alerts in it, over a real
-//! socket, and how much of a second the history takes from the machine at 1,000 alerts a second.
+//! The history alone. Prints how long answers of the API and pages of the console take with 100,000
+//! alerts in it, over a real socket, and how much of a second the history takes from the machine at 1,000 alerts a second.
 //!
 //! `cargo bench --bench history`
 
@@ -74,7 +74,7 @@ fn cpu() -> Duration {
 fn get(address: SocketAddr, path: &str) -> usize {
     let mut stream = TcpStream::connect(address).expect("the server");
     let head = "Host: localhost\r\nConnection: close\r\n\r\n";
-    write!(stream, "GET /api/v1{path} HTTP/1.1\r\n{head}").expect("the server");
+    write!(stream, "GET {path} HTTP/1.1\r\n{head}").expect("the server");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("the server");
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}");
@@ -93,7 +93,8 @@ fn serve(path: &Path) -> Server {
 
 fn pages(address: SocketAddr) {
     let middle = "from=2026-01-10T00:00:00Z&to=2026-01-11T00:00:00Z";
-    let queries = [
+    let id = format!("{:032x}", 4711);
+    let answers = [
         "/alerts".to_owned(),
         "/alerts?limit=1000".to_owned(),
         format!("/alerts?{middle}"),
@@ -103,26 +104,41 @@ fn pages(address: SocketAddr) {
         "/alerts?entity=203.0.113.77".to_owned(),
         "/alerts?account=user5000@example.org".to_owned(),
         "/alerts?ip=203.0.113.77&severity=critical".to_owned(),
-        format!("/alerts/{:032x}", 4711),
+        format!("/alerts/{id}"),
         "/rules".to_owned(),
     ];
-    for query in queries {
-        let mut times: Vec<Duration> = (0..REQUESTS)
-            .map(|_| {
-                let started = Instant::now();
-                get(address, &query);
-                started.elapsed()
-            })
-            .collect();
-        times.sort();
-        let millis = |index: usize| times[index].as_secs_f64() * 1e3;
-        let bytes = get(address, &query) / 1024;
-        println!(
-            "history/page: {:.1} ms median, {:.1} ms slowest of {REQUESTS}, {bytes} KiB: {query}",
-            millis(REQUESTS / 2),
-            millis(REQUESTS - 1)
-        );
-    }
+    answers.iter().for_each(|path| time(address, "page", &format!("/api/v1{path}")));
+    let console = [
+        "/".to_owned(),
+        "/?severity=critical&status=closed".to_owned(),
+        "/?q=user5000@example.org".to_owned(),
+        "/alerts?rule=rule_7".to_owned(),
+        format!("/alerts/{id}"),
+        "/accounts/user5000@example.org".to_owned(),
+        "/rules".to_owned(),
+        "/rules/rule_7".to_owned(),
+        "/pipeline".to_owned(),
+    ];
+    console.iter().for_each(|path| time(address, "console", path));
+}
+
+/// Prints how long a path takes.
+fn time(address: SocketAddr, what: &str, path: &str) {
+    let mut times: Vec<Duration> = (0..REQUESTS)
+        .map(|_| {
+            let started = Instant::now();
+            get(address, path);
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    let millis = |index: usize| times[index].as_secs_f64() * 1e3;
+    let bytes = get(address, path) / 1024;
+    println!(
+        "history/{what}: {:.1} ms median, {:.1} ms slowest of {REQUESTS}, {bytes} KiB: {path}",
+        millis(REQUESTS / 2),
+        millis(REQUESTS - 1)
+    );
 }
 
 fn main() {

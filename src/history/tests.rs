@@ -143,6 +143,57 @@ fn an_incident_is_no_alert_and_may_begin_earlier_later() {
 }
 
 #[test]
+fn an_alert_knows_its_incident_in_an_older_file_too() {
+    let mut rig = Rig::new();
+    let id = |number: u64| format!("{number:032x}");
+    let incident = |number: u64, merged_into: Option<String>| {
+        let mut incident = finding(number, 1);
+        let more = json!({
+            "kind": "incident", "alerts_total": 1, "fallen": [], "fallen_total": 0,
+            "sources": {"ips_total": 0, "asns": [], "devices": [], "fingerprints": [], "sessions": []},
+            "alerts": [{"id": id(1), "rule": "r", "severity": "low", "entity_type": "ip",
+                        "entity": "x", "started_at": rfc3339(1)}],
+            "merged_into": merged_into,
+        });
+        incident.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        incident
+    };
+    rig.fill([1, 2]);
+    rig.write(&[incident(5, None), incident(9, Some(id(5)))], NOW);
+    let of = |rig: &Rig, number| {
+        let document = rig.history.incident_of(&id(number)).unwrap();
+        document.map(|text| serde_json::from_str::<Value>(text.get()).unwrap()["id"].clone())
+    };
+    assert_eq!((of(&rig, 1), of(&rig, 2)), (Some(id(5).into()), None));
+    // As the version before left it.
+    let older = rusqlite::Connection::open(rig.path()).unwrap();
+    older.execute_batch("DROP TABLE members; PRAGMA user_version = 1").unwrap();
+    drop(older);
+    rig.history = History::new(&rig.path(), rig.history.limits);
+    assert_eq!((of(&rig, 1), of(&rig, 2)), (Some(id(5).into()), None));
+}
+
+#[test]
+fn alerts_are_counted_by_rule_and_day() {
+    let mut rig = Rig::new();
+    let days = 24 * 3600;
+    let alert = |number: u64, seconds: i64| {
+        let mut alert = finding(number, 1);
+        alert["started_at"] = rfc3339(seconds).into();
+        alert
+    };
+    let alerts = [alert(0, 0), alert(3, days - 1), alert(6, days), alert(1, 3 * days)];
+    assert_eq!(rig.write(&alerts, NOW), []);
+    let of = |from: i64| -> Vec<(String, i64, u64)> {
+        let days = rig.history.days(from).unwrap();
+        days.into_iter().map(|one| (one.rule, one.day / DAY, one.alerts)).collect()
+    };
+    let (zero, one) = ("rule_0".to_owned(), "rule_1".to_owned());
+    assert_eq!(of(0), [(zero.clone(), 0, 2), (zero.clone(), 1, 1), (one.clone(), 3, 1)]);
+    assert_eq!(of(DAY), [(zero, 1, 1), (one, 3, 1)]);
+}
+
+#[test]
 fn what_is_no_finding_is_left_out_and_the_rest_is_taken() {
     let mut rig = Rig::new();
     let mut bad = finding(1, 1);

@@ -180,6 +180,9 @@ mod tests {
         assert!(answer.contains("text/plain; version=0.0.4"), "{answer}");
         assert!(answer.contains("# HELP nightlatch_build_info"), "{answer}");
         assert!(get(address, "/nowhere").starts_with("HTTP/1.1 404"));
+        let welcome = get(address, "/");
+        assert!(welcome.starts_with("HTTP/1.1 200") && welcome.contains("[history]"), "{welcome}");
+        assert!(welcome.contains("content-security-policy: default-src 'none'"), "{welcome}");
 
         let error = Server::start(address, metrics, health).unwrap_err();
         assert_eq!(error.exit_code(), 69);

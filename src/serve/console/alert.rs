@@ -37,8 +37,12 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
     let body = html! {
         (head(&alert, now))
         div.columns {
+            div { (observed(&alert, rule)) }
+            aside {
+                (advice(rule))
+                (verdict::section(FindingKind::Alert, &alert.id, &details.verdicts, viewer))
+            }
             div {
-                (observed(&alert, rule))
                 @if let Some(incident) = incident {
                     section aria-labelledby="incident" {
                         h2 #incident { "Its incident" }
@@ -49,10 +53,6 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
                     h2 #evidence { "Evidence" }
                     (parts::evidence(&details.evidence, alert.evidence_total))
                 }
-            }
-            aside {
-                (advice(rule))
-                (verdict::section(FindingKind::Alert, &alert.id, &details.verdicts, viewer))
             }
         }
         (about(&alert, &details))

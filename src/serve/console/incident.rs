@@ -35,8 +35,12 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
     let body = html! {
         (head(&record, part, console.now()))
         div.columns {
+            div { (told(part)) }
+            aside {
+                (response(part, &rules))
+                (verdict::section(FindingKind::Incident, &record.id, &details.verdicts, viewer))
+            }
             div {
-                (told(part))
                 (times(part))
                 (members(part, &rules))
                 (sources(&record, part))
@@ -44,10 +48,6 @@ pub(super) async fn page(console: &Console, viewer: &Viewer, id: Id) -> Asked<Pa
                     h2 #evidence { "Evidence" }
                     (parts::evidence(&record.evidence, record.evidence_total))
                 }
-            }
-            aside {
-                (response(part, &rules))
-                (verdict::section(FindingKind::Incident, &record.id, &details.verdicts, viewer))
             }
         }
         (about(&record, &details))
@@ -184,14 +184,13 @@ fn members(part: &IncidentPart, rules: &[Rule]) -> Markup {
         section aria-labelledby="alerts" {
             h2 #alerts { "Its alerts" }
             table.cards {
-                thead { tr { th scope="col" { "Started" } th scope="col" { "Severity" } th scope="col" { "Alert" } th scope="col" { "Whom" } th scope="col" { "Rule" } } }
+                thead { tr { th scope="col" { "Started" } th scope="col" { "Severity" } th scope="col" { "Alert" } th scope="col" { "Whom" } } }
                 tbody { @for alert in part.alerts.iter().take(ALERTS_MAX) {
                     tr {
                         td.time.flat.plain data-label="Started" { (parts::when(&alert.started_at)) }
                         td.flat.plain data-label="Severity" { (parts::badge(alert.severity)) }
-                        td.what data-label="Alert" { a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) } }
+                        td.what data-label="Alert" { a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) } br; a.soft href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
                         td.whom data-label="Whom" { (parts::entity(&alert.entity_type, &alert.entity)) }
-                        td data-label="Rule" { a href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
                     }
                 } }
             }

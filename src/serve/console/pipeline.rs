@@ -161,9 +161,9 @@ fn row(name: &str, unit: Unit, reading: Option<&Reading<'_>>) -> Markup {
             @match reading {
                 Some(reading) => {
                     (shown_as(unit, reading.total()))
-                    td.soft data-label="Meaning" { (shown(reading.family.help())) }
+                    td.soft.plain data-label="Meaning" { (shown(reading.family.help())) }
                 }
-                None => { td.number data-label="Now" { "none yet" } td {} td {} }
+                None => { td.number.flat.plain data-label="Now" { "none yet" } td {} td {} }
             }
         }
     }
@@ -180,11 +180,11 @@ fn shown_as(unit: Unit, value: f64) -> Markup {
         Unit::Moment => (moment(micros(value)), "UTC"),
         Unit::Age => (duration(now.saturating_sub(micros(value))), ""),
         Unit::Fault if value > 0.0 => {
-            return html! { td.number data-label="Now" { span.pill.going { "yes" } } td data-label="Unit" {} };
+            return html! { td.number.flat.plain data-label="Now" { span.pill.going { "yes" } } td.flat.plain data-label="Unit" {} };
         }
         Unit::Fault => ("no".to_owned(), ""),
     };
-    html! { td.number data-label="Now" { (text) } td data-label="Unit" { (unit) } }
+    html! { td.number.flat.plain data-label="Now" { (text) } td.flat.plain data-label="Unit" { (unit) } }
 }
 
 fn bytes(value: f64) -> (String, &'static str) {
