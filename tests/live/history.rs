@@ -39,6 +39,18 @@ fn ask(run: &Run, method: &str, path: &str, body: Option<&Value>) -> (u16, Value
     })
 }
 
+/// A page of the console.
+fn page(run: &Run, path: &str) -> String {
+    let url = format!("http://{}{path}", run.address().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(url).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        answer.text().await.unwrap()
+    })
+}
+
 /// The newest revision of every alert, page by page, without where its events stand.
 fn kept(run: &Run) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
@@ -96,6 +108,13 @@ fn what_is_delivered_is_kept_and_a_restart_keeps_it_with_its_verdicts() {
     let (_, rules) = ask(&run, "GET", "/rules", None);
     let guessing = &rules["items"][0];
     assert_eq!((&guessing["title"], &guessing["precision"]), (&"Guessing".into(), &1.0.into()));
+    assert!(page(&run, "/").contains("Pipeline</a> <b>ready"));
+    assert!(page(&run, &format!("/alerts/{id}")).contains("asked the owner"));
+    assert!(page(&run, "/rules").contains("1 true, 0 benign, 0 false"));
+    let pipeline = page(&run, "/pipeline");
+    for told in ["Rows in windows", "<th scope=\"row\">history</th>"] {
+        assert!(pipeline.contains(told), "{told}: {pipeline}");
+    }
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
 
     let mut run = config.start();

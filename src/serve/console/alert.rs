@@ -14,7 +14,7 @@ use crate::history::FindingKind;
 use crate::markup::{counted, shown};
 use crate::rules::Rule;
 use crate::serve::api::handlers::{Id, known_id, unknown};
-use crate::tuning::filter::Filter;
+use crate::tuning::filter::{Filter, Leaf, Tree};
 
 /// Columns of the rule's query, and names in one line.
 const VALUES_MAX: usize = 60;
@@ -70,7 +70,10 @@ fn head(alert: &AlertRecord, now: TimeMicros) -> Markup {
                 span { b { "About " } (parts::entity(&alert.entity_type, &alert.entity)) }
                 span { b { "Started " } (parts::when(&alert.started_at)) }
                 span { b { "Last seen " } (parts::when(&alert.updated_at)) }
-                span { (counted(alert.matches, "match", "matches")) " of rule " a href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
+                span {
+                    (counted(alert.matches, "match", "matches")) " of rule "
+                    a href=(links::rule(&alert.rule)) { (shown(&alert.rule)) }
+                }
                 @if !alert.attack.is_empty() { span { b { "ATT&CK " } (parts::attack(&alert.attack)) } }
             }
             p { b { "Accounts " } (parts::names(&alert.accounts, alert.accounts_total, NAMES_MAX, links::account)) }
@@ -89,12 +92,12 @@ fn observed(alert: &AlertRecord, rule: Option<&Rule>) -> Markup {
             @if alert.values.is_empty() { p.soft { "The rule's query has no further columns." } }
             @else {
                 div.scroll tabindex="0" role="group" aria-label="Observed values" { table {
-                    thead { tr { th scope="col" { "Column" } th scope="col" { "Observed" } th scope="col" { "The rule asks for" } } }
+                    (parts::columns(&["Column", "Observed", "The rule asks for"]))
                     tbody { @for (name, value) in alert.values.iter().take(VALUES_MAX) {
                         tr {
                             th scope="row" { (shown(name)) }
                             td.value { (shown(&text(value))) }
-                            td { @for one in conditions.iter().filter(|one| names(one, name)) { code { (shown(one)) } " " } }
+                            td { (asked_for(&conditions, name)) }
                         }
                     } }
                 } }
@@ -104,10 +107,44 @@ fn observed(alert: &AlertRecord, rule: Option<&Rule>) -> Markup {
     }
 }
 
-/// The last conditions of a rule, as SQL.
-fn conditions(rule: &Rule) -> Vec<String> {
-    let filter = Filter::of(rule);
-    filter.map(|filter| filter.leaves.iter().map(|leaf| leaf.sql()).collect()).unwrap_or_default()
+/// A condition as SQL, and whether another one may stand in for it.
+struct Condition {
+    sql: String,
+    is_one_of_several: bool,
+}
+
+/// The last conditions of a rule.
+fn conditions(rule: &Rule) -> Vec<Condition> {
+    let Ok(filter) = Filter::of(rule) else { return Vec::new() };
+    let mut alternatives = Vec::new();
+    find_alternatives(&filter.tree, false, &mut alternatives);
+    let leaves = filter.leaves.iter().enumerate();
+    let condition = |(number, leaf): (usize, &Leaf)| Condition {
+        sql: leaf.sql(),
+        is_one_of_several: alternatives.contains(&number),
+    };
+    leaves.map(condition).collect()
+}
+
+/// The leaves below an OR.
+fn find_alternatives(tree: &Tree, is_below_or: bool, found: &mut Vec<usize>) {
+    match tree {
+        Tree::All(parts) => {
+            parts.iter().for_each(|part| find_alternatives(part, is_below_or, found));
+        }
+        Tree::Any(parts) => parts.iter().for_each(|part| find_alternatives(part, true, found)),
+        Tree::Leaf(number) if is_below_or => found.push(*number),
+        Tree::Leaf(_) => {}
+    }
+}
+
+/// The conditions that name a column.
+fn asked_for(conditions: &[Condition], column: &str) -> Markup {
+    html! {
+        @for one in conditions.iter().filter(|one| names(&one.sql, column)) {
+            p { code { (shown(&one.sql)) } @if one.is_one_of_several { span.soft { " or another" } } }
+        }
+    }
 }
 
 /// Whether a condition names a column.
@@ -134,7 +171,10 @@ fn advice(rule: Option<&Rule>) -> Markup {
     html! {
         section.panel aria-labelledby="response" {
             h2 #response { "What to do" }
-            @match &front.runbook { Some(text) => { (prose::prose(text)) } None => { p.soft { "The rule does not say." } } }
+            @match &front.runbook {
+                Some(text) => { (prose::prose(text)) }
+                None => { p.soft { "The rule does not say." } }
+            }
             @if let Some(text) = &front.false_positives { h3 { "Known false alarms" } (prose::prose(text)) }
             @if let Some(text) = &front.why { details { summary { "Why it matters" } (prose::prose(text)) } }
         }

@@ -113,7 +113,11 @@ pub(super) async fn sign_in_page(
 }
 
 /// `POST /sign-in`
-pub(super) async fn sign_in(State(console): State<Console>, request: Request) -> Response {
+pub(super) async fn sign_in(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
     let form = match form(request, &["token", "next"]).await {
         Ok(form) => form,
         Err(problem) => return page::failure(None, &problem),
@@ -124,6 +128,9 @@ pub(super) async fn sign_in(State(console): State<Console>, request: Request) ->
     let Some(caller) = caller else {
         return sign_in_form(StatusCode::UNAUTHORIZED, next, Some("This token is not known."));
     };
+    if let Some(before) = cookie(&headers) {
+        console.shared.sessions.end(before);
+    }
     match console.shared.sessions.begin(caller, Instant::now()) {
         Ok(cookie) => with_cookie(see(next), &cookie, AGE_MAX.as_secs()),
         Err(error) => {

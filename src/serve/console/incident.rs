@@ -1,9 +1,11 @@
 //! One incident: what happened, to whom, does it go on, what to do, and the events that prove it.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use super::page::{Page, Place};
-use super::parts::{self, Tally, micros, rank};
+use super::parts::{self, micros, rank};
 use super::session::Viewer;
 use super::{Asked, Console, links, prose, record, verdict};
 use crate::delivery::record::AlertRecord;
@@ -70,7 +72,10 @@ fn head(record: &AlertRecord, part: &IncidentPart, now: TimeMicros) -> Markup {
             h1 { (shown(&record.title)) }
             p.lead { (shown(&record.summary)) }
             @if let Some(other) = &part.merged_into {
-                p { "It became a part of " a href=(format!("/incidents/{}", links::encoded(other))) { "another incident" } ", which goes on with it." }
+                p {
+                    "It became a part of "
+                    a href=(format!("/incidents/{}", links::encoded(other))) { "another incident" } "."
+                }
             }
             p.facts {
                 span { b { "Started " } (parts::when(&record.started_at)) }
@@ -135,7 +140,9 @@ fn response(part: &IncidentPart, rules: &[Rule]) -> Markup {
                     }
                 }
             }
-            @if !found.iter().any(|rule| rule.front.runbook.is_some()) { p.soft { "Its rules do not say, or do not run any more." } }
+            @if !found.iter().any(|rule| rule.front.runbook.is_some()) {
+                p.soft { "Its rules do not say, or do not run any more." }
+            }
         }
     }
 }
@@ -170,7 +177,7 @@ fn times(part: &IncidentPart) -> Markup {
             div.scroll.chart tabindex="0" role="group" aria-label="Timeline" {
                 (timeline("Alerts by rule, and steps by account, over time", &rows, dots.into_iter(), (from, to)))
             }
-            p.soft { "Alerts by rule in the colour of their severity; below, in grey, what was done in each account." }
+            p.soft { "Alerts in the colour of their severity; in grey, what was done in each account." }
         }
     }
 }
@@ -184,12 +191,15 @@ fn members(part: &IncidentPart, rules: &[Rule]) -> Markup {
         section aria-labelledby="alerts" {
             h2 #alerts { "Its alerts" }
             table.cards {
-                thead { tr { th scope="col" { "Started" } th scope="col" { "Severity" } th scope="col" { "Alert" } th scope="col" { "Whom" } } }
+                (parts::columns(&["Started", "Severity", "Alert", "Whom"]))
                 tbody { @for alert in part.alerts.iter().take(ALERTS_MAX) {
                     tr {
                         td.time.flat.plain data-label="Started" { (parts::when(&alert.started_at)) }
                         td.flat.plain data-label="Severity" { (parts::badge(alert.severity)) }
-                        td.what data-label="Alert" { a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) } br; a.soft href=(links::rule(&alert.rule)) { (shown(&alert.rule)) } }
+                        td.what data-label="Alert" {
+                            a.title href=(format!("/alerts/{}", links::encoded(&alert.id))) { (shown(&title(alert))) }
+                            br; a.soft href=(links::rule(&alert.rule)) { (shown(&alert.rule)) }
+                        }
                         td.whom data-label="Whom" { (parts::entity(&alert.entity_type, &alert.entity)) }
                     }
                 } }
@@ -201,7 +211,7 @@ fn members(part: &IncidentPart, rules: &[Rule]) -> Markup {
 
 fn sources(record: &AlertRecord, part: &IncidentPart) -> Markup {
     let from = &part.sources;
-    let mut used: Tally<'_> = Tally::new();
+    let mut used: BTreeMap<&str, u64> = BTreeMap::new();
     for step in part.fallen.iter().chain(&part.viewed).flat_map(|fall| &fall.steps) {
         *used.entry(&step.ip).or_default() += step.count;
     }
@@ -221,10 +231,12 @@ fn sources(record: &AlertRecord, part: &IncidentPart) -> Markup {
                     @for (number, ip) in record.ips.iter().take(SOURCES_MAX).enumerate() {
                         @if number > 0 { ", " }
                         a.name href=(links::ip(ip)) { (shown(ip)) }
-                        @if let Some(count) = used.get(ip.as_str()) { span.soft { " (" (counted(*count, "act", "acts")) " inside)" } }
+                        @if let Some(count) = used.get(ip.as_str()) {
+                            span.soft { " (" (counted(*count, "act", "acts")) " inside)" }
+                        }
                     }
                     @if record.ips.is_empty() { span.soft { "none is known" } }
-                    (more(record.ips_total.max(record.ips.len() as u64), SOURCES_MAX.min(record.ips.len()), "addresses"))
+                    (more(record.ips_total, SOURCES_MAX.min(record.ips.len()), "addresses"))
                 }
                 @for (name, values) in plain {
                     @if !values.is_empty() {
@@ -249,11 +261,19 @@ pub(super) fn about(record: &AlertRecord, details: &Details) -> Markup {
         section {
             details {
                 summary { "Revisions and ids" }
-                p { code { (record.id) } ", revision " (record.revision) ", first received " (parts::when(&details.received_at)) ", last " (parts::when(&details.revised_at)) }
+                p {
+                    code { (record.id) } ", revision " (record.revision) ", first received "
+                    (parts::when(&details.received_at)) ", last " (parts::when(&details.revised_at))
+                }
                 div.scroll tabindex="0" role="group" aria-label="Revisions" { table {
-                    thead { tr { th scope="col" { "Revision" } th scope="col" { "Status" } th scope="col" { "Up to event time" } th scope="col" { "Received" } } }
+                    (parts::columns(&["Revision", "Status", "Up to event time", "Received"]))
                     tbody { @for one in &revisions[first..] {
-                        tr { td.number { (one.revision) } td { (shown(&one.status)) } td.time { (parts::when(&one.updated_at)) } td.time { (parts::when(&one.received_at)) } }
+                        tr {
+                            td { (one.revision) }
+                            td { (shown(&one.status)) }
+                            td.time { (parts::when(&one.updated_at)) }
+                            td.time { (parts::when(&one.received_at)) }
+                        }
                     } }
                 } }
             }

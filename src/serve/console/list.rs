@@ -79,26 +79,34 @@ fn state(console: &Console, incidents: &Found) -> Markup {
     let going = incidents.items.iter();
     let going = going.filter(|one| parts::standing(&one.record, now) == parts::Standing::GoingOn);
     let more = if incidents.next.is_some() { "+" } else { "" };
+    let ready = if console.shared.health.is_ready() { "ready" } else { "not ready" };
     html! {
         p.state {
             span.figure { b { (incidents.items.len()) (more) } " open incidents" }
             span.figure { b { (going.count()) } " going on" }
-            span.figure { a href="/pipeline" { "Pipeline" } " " b { (if console.shared.health.is_ready() { "ready" } else { "not ready" }) } }
+            span.figure { a href="/pipeline" { "Pipeline" } " " b { (ready) } }
         }
     }
 }
 
 fn open_incidents(search: &Search, found: &Found, now: TimeMicros) -> Markup {
     let cursor = found.next.map(Cursor::text).unwrap_or_default();
+    let older = [("status", "open"), ("cursor", cursor.as_str()), ("refresh", "")];
+    let older = search.href("/incidents", &older);
     html! {
         section aria-labelledby="incidents" {
             h2 #incidents { "Open incidents" }
             @if search.has_rule() { p.soft { "Incidents are of no single rule." } }
-            @else if found.items.is_empty() { p.soft { "None is open" @if search.is_narrow() { " that fits the search" } ". " a href="/incidents" { "All incidents" } } }
+            @else if found.items.is_empty() {
+                p.soft {
+                    "None is open" @if search.is_narrow() { " that fits the search" } ". "
+                    a href="/incidents" { "All incidents" }
+                }
+            }
             @else {
                 @for one in &found.items { (parts::incident(one, now)) }
                 p.pages {
-                    @if !cursor.is_empty() { a href=(search.href("/incidents", &[("status", "open"), ("cursor", &cursor), ("refresh", "")])) { "Older open incidents" } }
+                    @if !cursor.is_empty() { a href=(older) { "Older open incidents" } }
                     a href=(search.href("/incidents", &[("refresh", "")])) { "All incidents" }
                 }
             }
@@ -155,7 +163,9 @@ pub(super) async fn list(console: &Console, kind: FindingKind, query: Option<&st
         @else { (parts::alerts(found.items.iter(), now)) }
         nav.pages aria-label="Pages of the list" {
             a href=(search.href(path, &[])) { "Newest" }
-            @if let Some(next) = found.next { a href=(search.href(path, &[("cursor", &next.text())])) rel="next" { "Older" } }
+            @if let Some(next) = found.next {
+                a href=(search.href(path, &[("cursor", &next.text())])) rel="next" { "Older" }
+            }
         }
     };
     Ok(Page { title: title.to_owned(), place, body, refresh })

@@ -1,7 +1,5 @@
 //! What several pages show: severity, standing, names, steps, evidence.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::links;
@@ -97,6 +95,11 @@ pub(super) fn duration(micros: TimeMicros) -> String {
 pub(super) fn verdict(verdict: VerdictLabel) -> Markup {
     let words = verdict.label().replace('_', " ");
     html! { span class=(format!("verdict {}", verdict.label())) { (words) } }
+}
+
+/// The names of a table's columns.
+pub(super) fn columns(names: &[&str]) -> Markup {
+    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
 }
 
 /// A link to an account's page.
@@ -202,10 +205,7 @@ pub(super) fn evidence(events: &[EvidenceRecord], total: u64) -> Markup {
 fn evidence_table(events: &[&EvidenceRecord]) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-label="Evidence" { table {
-            thead { tr {
-                th scope="col" { "Time" } th scope="col" { "Source" } th scope="col" { "Event" }
-                th scope="col" { "Place" }
-            } }
+            (columns(&["Time", "Source", "Event", "Place"]))
             tbody { @for event in events {
                 tr {
                     td.time { (when(&event.time)) }
@@ -227,10 +227,7 @@ pub(super) fn attack(ids: &[String]) -> Markup {
 pub(super) fn alerts<'a>(items: impl Iterator<Item = &'a Item>, now: TimeMicros) -> Markup {
     html! {
         table.cards {
-            thead { tr {
-                th scope="col" { "Started" } th scope="col" { "Severity" } th scope="col" { "What" }
-                th scope="col" { "Whom" } th scope="col" { "Standing" } th scope="col" { "Verdict" }
-            } }
+            (columns(&["Started", "Severity", "What", "Whom", "Standing", "Verdict"]))
             tbody { @for item in items {
                 @let alert = &item.record;
                 tr {
@@ -242,7 +239,12 @@ pub(super) fn alerts<'a>(items: impl Iterator<Item = &'a Item>, now: TimeMicros)
                     }
                     td.whom data-label="Whom" { (entity(&alert.entity_type, &alert.entity)) }
                     td.flat.plain data-label="Standing" { (pill(alert, now)) }
-                    td.flat data-label="Verdict" { @if let Some(given) = item.verdict { (verdict(given)) } @else { span.soft { "none" } } }
+                    td.flat data-label="Verdict" {
+                        @match item.verdict {
+                            Some(given) => { (verdict(given)) }
+                            None => { span.soft { "none" } }
+                        }
+                    }
                 }
             } }
         }
@@ -276,9 +278,6 @@ pub(super) fn incident(item: &Item, now: TimeMicros) -> Markup {
         }
     }
 }
-
-/// What is counted by name, as a list of names and numbers.
-pub(super) type Tally<'a> = BTreeMap<&'a str, u64>;
 
 #[cfg(test)]
 mod tests {

@@ -146,7 +146,10 @@ fn group(title: &str, rows: &[Row], readings: &BTreeMap<&str, Reading<'_>>) -> M
     html! {
         section { h2 { (title) }
             table.cards.readings {
-                thead { tr { th scope="col" { "What" } th.number scope="col" { "Now" } th scope="col" { "Unit" } th scope="col" { "Meaning" } } }
+                thead { tr {
+                    th scope="col" { "What" } th.number scope="col" { "Now" } th scope="col" { "Unit" }
+                    th scope="col" { "Meaning" }
+                } }
                 tbody { @for (name, metric, unit) in rows { (row(name, *unit, readings.get(metric))) } }
             }
         }
@@ -161,9 +164,9 @@ fn row(name: &str, unit: Unit, reading: Option<&Reading<'_>>) -> Markup {
             @match reading {
                 Some(reading) => {
                     (shown_as(unit, reading.total()))
-                    td.soft.plain data-label="Meaning" { (shown(reading.family.help())) }
+                    td.soft.plain { (shown(reading.family.help())) }
                 }
-                None => { td.number.flat.plain data-label="Now" { "none yet" } td {} td {} }
+                None => { td.number.flat.plain { "none yet" } td {} td {} }
             }
         }
     }
@@ -180,11 +183,11 @@ fn shown_as(unit: Unit, value: f64) -> Markup {
         Unit::Moment => (moment(micros(value)), "UTC"),
         Unit::Age => (duration(now.saturating_sub(micros(value))), ""),
         Unit::Fault if value > 0.0 => {
-            return html! { td.number.flat.plain data-label="Now" { span.pill.going { "yes" } } td.flat.plain data-label="Unit" {} };
+            return html! { td.number.flat.plain { span.pill.going { "yes" } } td.flat.plain {} };
         }
         Unit::Fault => ("no".to_owned(), ""),
     };
-    html! { td.number.flat.plain data-label="Now" { (text) } td.flat.plain data-label="Unit" { (unit) } }
+    html! { td.number.flat.plain { (text) } td.flat.plain { (unit) } }
 }
 
 fn bytes(value: f64) -> (String, &'static str) {
@@ -214,9 +217,17 @@ fn deliveries(readings: &BTreeMap<&str, Reading<'_>>) -> Markup {
             @if destinations.is_empty() { p.soft { "There is no destination." } }
             @else {
                 div.scroll tabindex="0" role="group" aria-label="Deliveries" { table {
-                    thead { tr { th scope="col" { "Destination" } @for outcome in OUTCOMES { th.number scope="col" { (outcome) } } } }
+                    thead { tr {
+                        th scope="col" { "Destination" }
+                        @for outcome in OUTCOMES { th.number scope="col" { (outcome) } }
+                    } }
                     tbody { @for (name, outcomes) in &destinations {
-                        tr { th scope="row" { (shown(name)) } @for outcome in OUTCOMES { td.number { (whole(outcomes.get(outcome).copied().unwrap_or_default())) } } }
+                        tr {
+                            th scope="row" { (shown(name)) }
+                            @for outcome in OUTCOMES {
+                                td.number { (whole(outcomes.get(outcome).copied().unwrap_or_default())) }
+                            }
+                        }
                     } }
                 } }
                 p.soft { "Revisions since the start; failed ones are tried again, refused ones never." }

@@ -70,7 +70,10 @@ pub(super) async fn list(console: &Console) -> Asked<Page> {
     running.sort_by_key(|rule| Reverse((volume(rule).last(7), rule.front.severity)));
     let body = html! {
         h1 { "Rules" }
-        p.soft { (rules.len()) " run, the loudest of the last 7 days first. Alerts are counted by the day (UTC) on which they began; precision is true positives among true and false positives." }
+        p.soft {
+            (rules.len()) " run, the loudest of the last 7 days first. Alerts are counted by the day (UTC) on which they "
+            "began; precision is true positives among true and false positives."
+        }
         table.cards {
             thead { tr {
                 th scope="col" { "Rule" } th scope="col" { "Severity" } th scope="col" { "ATT&CK" } th.number scope="col" { "Today" }
@@ -114,12 +117,17 @@ fn verdicts(volume: &Volume) -> Markup {
     let [good, benign, bad] = volume.verdicts;
     html! {
         @if good + benign + bad == 0 { span.soft { "none" } }
-        @else { span title="true positive, benign, false positive" { (good) " true, " (benign) " benign, " (bad) " false" } }
+        @else { (good) " true, " (benign) " benign, " (bad) " false" }
     }
 }
 
 fn precision(volume: &Volume) -> Markup {
-    html! { @match volume.precision { Some(ratio) => { (format!("{:.0} %", ratio * 100.0)) } None => { span.soft { "unknown" } } } }
+    html! {
+        @match volume.precision {
+            Some(ratio) => { (format!("{:.0} %", ratio * 100.0)) }
+            None => { span.soft { "unknown" } }
+        }
+    }
 }
 
 /// `GET /rules/{id}`
@@ -137,7 +145,12 @@ pub(super) async fn one(console: &Console, id: Id) -> Asked<Page> {
     let title = rule.map_or(id.as_str(), |rule| &rule.front.title);
     let body = html! {
         header.head {
-            p.marks { @match rule { Some(rule) => { (parts::badge(rule.front.severity)) } None => { span.pill { "does not run any more" } } } }
+            p.marks {
+                @match rule {
+                    Some(rule) => { (parts::badge(rule.front.severity)) }
+                    None => { span.pill { "does not run any more" } }
+                }
+            }
             h1 { (shown(title)) }
             p.facts {
                 span { b { "Rule " } code { (shown(&id)) } }
@@ -145,7 +158,10 @@ pub(super) async fn one(console: &Console, id: Id) -> Asked<Page> {
                     span { b { "Version " } code { (rule.version) } }
                     span { b { "ATT&CK " } (parts::attack(&rule.front.attack)) }
                 }
-                span { b { "Alerts " } (grouped(volume.last(1))) " today, " (grouped(volume.last(7))) " in 7 days, " (grouped(volume.alerts)) " in all" }
+                span {
+                    b { "Alerts " } (grouped(volume.last(1))) " today, " (grouped(volume.last(7)))
+                    " in 7 days, " (grouped(volume.alerts)) " in all"
+                }
                 span { b { "Verdicts " } (verdicts(&volume)) }
                 span { b { "Precision " } (precision(&volume)) }
             }
@@ -170,7 +186,10 @@ fn told(rule: &Rule) -> Markup {
         section.texts {
             @for (title, text) in texts { @if let Some(text) = text { div { h2 { (title) } (prose::prose(text)) } } }
             @if !front.references.is_empty() {
-                div { h2 { "Further reading" } ul { @for one in front.references.iter().take(20) { li { code { (shown(one)) } } } } }
+                div {
+                    h2 { "Further reading" }
+                    ul { @for one in front.references.iter().take(20) { li { code { (shown(one)) } } } }
+                }
             }
         }
     }

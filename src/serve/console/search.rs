@@ -13,8 +13,7 @@ use crate::serve::api::problem::Problem;
 /// What a list takes, in the order of the form.
 const KNOWN: [&str; 8] = ["q", "severity", "status", "rule", "from", "to", "cursor", "refresh"];
 const SEVERITIES: [&str; 5] = ["info", "low", "medium", "high", "critical"];
-const STATUSES: [(&str, &str); 4] =
-    [("open", "open"), ("opened", "opened"), ("updated", "updated"), ("closed", "closed")];
+const STATUSES: [&str; 4] = ["open", "opened", "updated", "closed"];
 /// How often a page may come anew, in seconds.
 const REFRESHES: [u32; 3] = [10, 30, 60];
 
@@ -89,18 +88,21 @@ impl Search {
         html! {
             form.search method="get" action=(path) role="search" {
                 label { "Account or address"
-                    input type="search" name="q" value=(self.get("q")) placeholder="exact name or IP" autocomplete="off" spellcheck="false"; }
+                    input type="search" name="q" value=(self.get("q")) placeholder="exact name or IP"
+                        autocomplete="off" spellcheck="false"; }
                 label { "Severity"
                     select name="severity" {
                         option value="" { "any" }
                         @for one in SEVERITIES {
-                            option value=(one) selected[is("severity", one)] { (one) @if one != "critical" { " or above" } }
+                            option value=(one) selected[is("severity", one)] {
+                                (one) @if one != "critical" { " or above" }
+                            }
                         }
                     } }
                 label { "Status"
                     select name="status" {
                         option value="" { "any" }
-                        @for (value, name) in STATUSES { option value=(value) selected[is("status", value)] { (name) } }
+                        @for one in STATUSES { option value=(one) selected[is("status", one)] { (one) } }
                     } }
                 label { "Rule"
                     select name="rule" {
@@ -130,7 +132,8 @@ impl Search {
         let now = self.get("refresh");
         html! {
             p.refresh.soft { "Refresh: "
-                @if now.is_empty() { strong { "off" } } @else { a href=(self.href(path, &[("refresh", "")])) { "off" } }
+                @if now.is_empty() { strong { "off" } }
+                @else { a href=(self.href(path, &[("refresh", "")])) { "off" } }
                 @for seconds in REFRESHES {
                     " · "
                     @if now == seconds.to_string() { strong { (seconds) " s" } }

@@ -5,9 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::page::{self};
 use super::session::Viewer;
-use super::{Asked, Console, door, parts};
+use super::{Asked, Console, door, page, parts};
 use crate::history::{FindingKind, Verdict, VerdictLabel};
 use crate::markup::{more, shown};
 use crate::serve::api::handlers::{self, Id, VerdictBody, WHO_CHARS_MAX, WHY_CHARS_MAX};
@@ -56,10 +55,12 @@ fn form(kind: FindingKind, id: &str, viewer: &Viewer) -> Markup {
     html! {
         form.judge method="post" action=(format!("/{}s/{id}/verdict", kind.label())) {
             input type="hidden" name="form" value=(viewer.form_token);
-            label { "Who" input type="text" name="who" required maxlength=(WHO_CHARS_MAX) value=(who) autocomplete="name"; }
+            label { "Who"
+                input type="text" name="who" required maxlength=(WHO_CHARS_MAX) value=(who) autocomplete="name"; }
             label { "Why" textarea name="why" rows="2" maxlength=(WHY_CHARS_MAX) {} }
             @for (verdict, name, meaning) in CHOICES {
-                button type="submit" name="verdict" value=(verdict.label()) class=(verdict.label()) title=(meaning) { (name) }
+                button type="submit" name="verdict" value=(verdict.label()) class=(verdict.label())
+                    title=(meaning) { (name) }
             }
         }
     }
