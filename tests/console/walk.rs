@@ -156,6 +156,7 @@ fn signing_in_to_read_and_to_write() {
     assert_eq!(browser.path(), incident);
     assert_eq!(browser.ask("document.querySelectorAll('button[name=verdict]').length"), 0);
     assert!(browser.text().contains("grafana, read only"));
+    browser.picture(&pictures().join("signed-in-400-light.png"));
     browser.click(".who button");
     assert!(browser.text().contains("Sign in"));
     browser.open(&stage.url(&incident));
@@ -165,6 +166,41 @@ fn signing_in_to_read_and_to_write() {
     browser.click("button[value=true_positive]");
     assert!(browser.text().contains("token soc"));
     assert_eq!(browser.ask("document.cookie"), "", "scripts do not see the session");
+    browser.look(1400, true);
+    browser.open(&stage.url(&incident));
+    browser.picture(&pictures().join("signed-in-1400-dark.png"));
+    browser.open(&stage.url("/nowhere"));
+    browser.picture(&pictures().join("not-found-1400-dark.png"));
+}
+
+#[test]
+fn a_form_on_a_page_of_somebody_else_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("trap.html");
+    for (with_tokens, told) in [(false, "The form came from another site"), (true, "Sign in")] {
+        let stage = Stage::new(&example(), with_tokens);
+        let mut browser = Browser::start();
+        browser.look(1400, false);
+        let incident = format!("/incidents/{}", stage.incident().id);
+        if with_tokens {
+            browser.open(&stage.url("/"));
+            browser.focus("#token");
+            browser.write(WRITE);
+            browser.click("button[type=submit]");
+        }
+        let trap = format!(
+            "<form method=post action='{}'><input name=who value=eve><button name=verdict \
+             value=benign>You have won</button></form>",
+            stage.url(&format!("{incident}/verdict"))
+        );
+        fs::write(&page, trap).unwrap();
+        browser.open(&format!("file://{}", page.display()));
+        browser.click("button");
+        let text = browser.text().to_lowercase();
+        assert!(text.contains(&told.to_lowercase()), "{text}");
+        browser.open(&stage.url(&incident));
+        assert!(browser.text().contains("None so far."), "nothing was taken");
+    }
 }
 
 #[test]
