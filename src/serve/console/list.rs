@@ -1,5 +1,6 @@
 //! The overview, and lists of incidents and alerts.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use maud::{Markup, html};
@@ -32,7 +33,7 @@ fn find(history: &History, filter: &Filter, limit: usize) -> Result<Found> {
     Ok(Found { items, next: page.next })
 }
 
-/// `GET /`: what is open, the newest first.
+/// `GET /`: what is open; of the newest incidents those that go on and the gravest first.
 pub(super) async fn overview(console: &Console, query: Option<&str>) -> Asked<Page> {
     let search = Search::parse(query)?;
     let refresh = search.refresh()?;
@@ -43,7 +44,7 @@ pub(super) async fn overview(console: &Console, query: Option<&str>) -> Asked<Pa
         search.open_filter(FindingKind::Alert)?
     };
     let is_of_rule = search.has_rule();
-    let (incidents, alerts) = console
+    let (mut incidents, alerts) = console
         .ask(move |history| {
             let none = Found { items: Vec::new(), next: None };
             let incidents =
@@ -51,13 +52,18 @@ pub(super) async fn overview(console: &Console, query: Option<&str>) -> Asked<Pa
             Ok((incidents?, find(history, &of_alerts, LOOKED_AT_MAX)?))
         })
         .await?;
+    let now = console.now();
+    incidents.items.sort_by_key(|one| {
+        let goes_on = parts::standing(&one.record, now) == parts::Standing::GoingOn;
+        Reverse((goes_on, one.record.severity))
+    });
     let rules = console.shared.api.shared.catalog.rules();
     let body = html! {
         h1.quiet { "Overview" }
         (state(console, &incidents))
         (search_box(&search, "/", &rules))
-        (open_incidents(&search, &incidents, console.now()))
-        (loose_alerts(&search, &incidents, &alerts, console.now()))
+        (open_incidents(&search, &incidents, now))
+        (loose_alerts(&search, &incidents, &alerts, now))
         (search.refreshes("/"))
     };
     Ok(Page { title: "Overview".to_owned(), place: Place::Overview, body, refresh })

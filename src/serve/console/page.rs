@@ -125,7 +125,7 @@ pub(super) fn failure(viewer: Option<&Viewer>, problem: &Problem) -> Response {
         StatusCode::SERVICE_UNAVAILABLE => {
             "Detection goes on meanwhile. Try again in some seconds; the log says more."
         }
-        StatusCode::NOT_FOUND => "It may have been deleted by the history's retention.",
+        StatusCode::NOT_FOUND => "Alerts and incidents are deleted when their retention is over.",
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => "Nothing was changed.",
         _ => "Go back and correct it; nothing was changed.",
     };
