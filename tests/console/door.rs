@@ -173,3 +173,31 @@ fn a_damaged_history_is_told_on_a_page() {
     assert!(!answer.body.contains("history.sqlite"), "paths are for the log");
     assert_eq!(stage.get("/pipeline").status, 200, "what needs no history is there");
 }
+
+#[test]
+fn pages_of_a_list_hold_still_and_lose_nothing() {
+    let found = example();
+    let alert = found.lines().find(|line| !line.contains("\"kind\":\"incident\"")).unwrap();
+    let copy = |number: u32| {
+        let mut alert: serde_json::Value = serde_json::from_str(alert).unwrap();
+        alert["id"] = format!("{number:032x}").into();
+        alert["severity"] = (if number.is_multiple_of(2) { "high" } else { "low" }).into();
+        format!("{alert}\n")
+    };
+    let stage = Stage::new(&(0..240).map(copy).collect::<String>(), false);
+    let (mut path, mut ids) = ("/alerts?severity=medium".to_owned(), Vec::new());
+    loop {
+        let answer = stage.get(&path);
+        assert_eq!(answer.status, 200, "{path}");
+        let links = answer.body.split("href=\"/alerts/").skip(1);
+        ids.extend(links.map(|link| link[..32].to_owned()));
+        // The link of the page to the one behind it.
+        let before = answer.body.split("\" rel=\"next\"").next().unwrap();
+        if before.len() == answer.body.len() {
+            break;
+        }
+        path = before.rsplit("href=\"").next().unwrap().replace("&amp;", "&");
+    }
+    let all: Vec<String> = (0..120).rev().map(|half| format!("{:032x}", 2 * half)).collect();
+    assert_eq!(ids, all);
+}
