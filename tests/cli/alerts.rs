@@ -57,6 +57,9 @@ fn listed(folder: &Path, filters: &[&str]) -> Vec<Value> {
     values(&run(folder, &[&["alerts", "list", "--history", HISTORY, "--json"], filters].concat()))
 }
 
+/// What a filter is to let through.
+type Takes<'a> = &'a dyn Fn(&Value) -> bool;
+
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap()
 }
@@ -77,7 +80,7 @@ fn the_history_is_listed_as_the_file_is_newest_first() {
     let first = all.iter().find(|one| one.get("kind").is_none()).unwrap();
     let (ip, account) = (text(first, "entity"), first["accounts"][0].as_str().unwrap());
     let middle = text(&all[all.len() / 2], "started_at");
-    let cases: &[(&[&str], &dyn Fn(&Value) -> bool)] = &[
+    let cases: &[(&[&str], Takes<'_>)] = &[
         (&["--incidents"], &|one| one["kind"] == "incident"),
         (&["--rule", "incident"], &|one| one["kind"] == "incident"),
         (&["--rule", "three_failures"], &|one| one["rule"] == "three_failures"),
