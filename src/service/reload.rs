@@ -1,5 +1,5 @@
-//! What a SIGHUP changes: rules, reference tables, silences, destinations, tokens of the API. What is bad leaves the
-//! old one running and says why.
+//! What a SIGHUP changes: rules, reference tables, silences, destinations, tokens of the API. What is
+//! bad leaves the old one running and says why.
 
 use std::collections::BTreeMap;
 use std::fs::File;
