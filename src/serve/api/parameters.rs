@@ -1,7 +1,6 @@
 //! What stands behind the `?`: every parameter once, and none that is not known.
 
 use super::problem::Problem;
-use crate::alert::Status;
 use crate::event::time::parse_rfc3339;
 use crate::history::{Cursor, Filter, FindingKind, StatusFilter};
 use crate::rules::Severity;
@@ -103,7 +102,7 @@ pub(super) fn filter(kind: FindingKind, query: Option<&str>) -> Result<(Filter, 
         entity: text("entity")?,
         account: text("account")?,
         ip: text("ip")?,
-        status: given.read("status", "opened, updated, closed or open", status)?,
+        status: given.read("status", "opened, updated, closed or open", StatusFilter::parse)?,
         after: given.read("cursor", "the `next_cursor` of the page before", Cursor::parse)?,
     };
     let is = format!("a number from 1 to {LIMIT_MAX}");
@@ -114,14 +113,6 @@ pub(super) fn filter(kind: FindingKind, query: Option<&str>) -> Result<(Filter, 
 fn severity(text: &str) -> Option<Severity> {
     use Severity::{Critical, High, Info, Low, Medium};
     [Info, Low, Medium, High, Critical].into_iter().find(|one| one.label() == text)
-}
-
-fn status(text: &str) -> Option<StatusFilter> {
-    let all = [Status::Opened, Status::Updated, Status::Closed];
-    match text {
-        "open" => Some(StatusFilter::Open),
-        _ => all.into_iter().find(|one| one.label() == text).map(StatusFilter::Only),
-    }
 }
 
 fn limit(text: &str) -> Option<usize> {
