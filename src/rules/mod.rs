@@ -7,6 +7,7 @@ mod context;
 mod deviation;
 mod diagnosis;
 mod distance;
+mod durations;
 mod engine;
 mod evaluation;
 mod explain;

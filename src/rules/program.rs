@@ -12,6 +12,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::durations::with_durations;
 use super::lookup::Lookup;
 use crate::event::schema;
 use crate::window::Frame;
@@ -188,8 +189,9 @@ impl Program {
             .map(|input| Field::new(node_name(*input), self.nodes[*input].data_type.clone(), true));
         let schema = Schema::new(fields.collect::<Vec<_>>());
         let df_schema = DFSchema::try_from(schema.clone())?;
+        let quick = with_durations(expr.clone(), &df_schema)?;
         let physical =
-            create_physical_expr(&expr, &df_schema, &ExecutionProps::new(), &Default::default())?;
+            create_physical_expr(&quick, &df_schema, &ExecutionProps::new(), &Default::default())?;
         let data_type = physical.data_type(&schema)?;
         let input_stages = inputs.iter().map(|input| self.nodes[*input].stage).max().unwrap_or(0);
         let stage = input_stages.max(self.selection_stage(selection));

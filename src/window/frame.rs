@@ -43,6 +43,10 @@ pub(crate) struct Schedule {
     pub(crate) enter_ends: Vec<u32>,
     /// The same for leaving rows.
     pub(crate) leave_ends: Vec<u32>,
+    /// The group in which each entering row enters.
+    pub(crate) enter_groups: Vec<u32>,
+    /// The same for leaving rows.
+    pub(crate) leave_groups: Vec<u32>,
 }
 
 impl Schedule {
@@ -57,9 +61,8 @@ impl Schedule {
         has_leavers: bool,
     ) {
         let begin = *cursor;
-        self.enter_ends.clear();
-        self.leave_ends.clear();
-        for &time in groups {
+        self.clear();
+        for (group, &time) in (0..).zip(groups) {
             let newest = time.saturating_sub(frame.end_micros);
             while cursor.entered < times.end() && times.get(cursor.entered) <= newest {
                 cursor.entered += 1;
@@ -68,13 +71,36 @@ impl Schedule {
             while has_leavers && cursor.left < cursor.entered && times.get(cursor.left) < oldest {
                 cursor.left += 1;
             }
-            self.enter_ends.push((cursor.entered - begin.entered) as u32);
-            self.leave_ends.push((cursor.left - begin.left) as u32);
+            self.push(
+                group,
+                (cursor.entered - begin.entered) as u32,
+                (cursor.left - begin.left) as u32,
+            );
         }
         if !has_leavers {
             cursor.left = cursor.entered;
         }
         self.enter = begin.entered..cursor.entered;
         self.leave = begin.left..cursor.left;
+    }
+
+    /// One group of rows that enter, and none that leaves.
+    pub(crate) fn enter_at_once(&mut self, n_rows: u32) {
+        self.clear();
+        self.push(0, n_rows, 0);
+    }
+
+    fn clear(&mut self) {
+        let columns = [&mut self.enter_ends, &mut self.leave_ends];
+        columns.into_iter().for_each(Vec::clear);
+        let columns = [&mut self.enter_groups, &mut self.leave_groups];
+        columns.into_iter().for_each(Vec::clear);
+    }
+
+    fn push(&mut self, group: u32, enter_end: u32, leave_end: u32) {
+        self.enter_ends.push(enter_end);
+        self.leave_ends.push(leave_end);
+        self.enter_groups.resize(enter_end as usize, group);
+        self.leave_groups.resize(leave_end as usize, group);
     }
 }

@@ -158,6 +158,10 @@ pub struct Cells {
 }
 
 impl Cells {
+    pub(crate) fn with_capacity(n_rows: usize) -> Self {
+        Self { values: Vec::with_capacity(n_rows), valid: Vec::with_capacity(n_rows) }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, value: Option<u64>) {
         self.values.push(value.unwrap_or(0));
