@@ -11,6 +11,7 @@ mod durations;
 mod engine;
 mod evaluation;
 mod explain;
+mod expressions;
 mod fingerprint;
 mod front_matter;
 mod history;
