@@ -46,7 +46,7 @@ pub(crate) trait Accumulator {
     /// The aggregates of these keys now.
     #[inline]
     fn read_all(&self, slots: &[u32], output: &mut Cells) {
-        slots.iter().for_each(|slot| output.push(self.read(*slot as usize)));
+        output.extend(slots.len(), slots.iter(), |slot| self.read(*slot as usize));
     }
     /// Bytes of state.
     fn bytes(&self) -> usize;

@@ -47,6 +47,8 @@ pub(crate) struct Schedule {
     pub(crate) enter_groups: Vec<u32>,
     /// The same for leaving rows.
     pub(crate) leave_groups: Vec<u32>,
+    /// Times of the rows that are looked at.
+    times: Vec<TimeMicros>,
 }
 
 impl Schedule {
@@ -62,45 +64,60 @@ impl Schedule {
     ) {
         let begin = *cursor;
         self.clear();
-        for (group, &time) in (0..).zip(groups) {
+        (self.enter, self.leave) = (begin.entered..begin.entered, begin.left..begin.left);
+        let Some(&last) = groups.last() else { return };
+        let newest = last.saturating_sub(frame.end_micros);
+        cursor.entered = times.partition_point(begin.entered, times.end(), |time| time <= newest);
+        times.copy_range(begin.entered, cursor.entered, &mut self.times);
+        for (group, time) in (0..).zip(groups) {
             let newest = time.saturating_sub(frame.end_micros);
-            while cursor.entered < times.end() && times.get(cursor.entered) <= newest {
-                cursor.entered += 1;
-            }
-            let oldest = time.saturating_sub(frame.start_micros);
-            while has_leavers && cursor.left < cursor.entered && times.get(cursor.left) < oldest {
-                cursor.left += 1;
-            }
-            self.push(
-                group,
-                (cursor.entered - begin.entered) as u32,
-                (cursor.left - begin.left) as u32,
-            );
+            fill(&mut self.enter_groups, &self.times, group, |time| time <= newest);
+            self.enter_ends.push(self.enter_groups.len() as u32);
         }
-        if !has_leavers {
-            cursor.left = cursor.entered;
+        cursor.left = cursor.entered;
+        if has_leavers {
+            let oldest = last.saturating_sub(frame.start_micros);
+            cursor.left = times.partition_point(begin.left, cursor.entered, |time| time < oldest);
+            times.copy_range(begin.left, cursor.left, &mut self.times);
+            for (group, time) in (0..).zip(groups) {
+                let oldest = time.saturating_sub(frame.start_micros);
+                // A row leaves once it has entered.
+                let entered = begin.entered + u64::from(self.enter_ends[group as usize]);
+                let n_there = (entered.saturating_sub(begin.left) as usize).min(self.times.len());
+                let there = &self.times[..n_there];
+                fill(&mut self.leave_groups, there, group, |time| time < oldest);
+                self.leave_ends.push(self.leave_groups.len() as u32);
+            }
+        } else {
+            self.leave_ends.resize(groups.len(), 0);
         }
-        self.enter = begin.entered..cursor.entered;
-        self.leave = begin.left..cursor.left;
+        (self.enter.end, self.leave.end) = (cursor.entered, cursor.left);
     }
 
     /// One group of rows that enter, and none that leaves.
     pub(crate) fn enter_at_once(&mut self, n_rows: u32) {
         self.clear();
-        self.push(0, n_rows, 0);
+        self.enter_groups.resize(n_rows as usize, 0);
+        self.enter_ends.push(n_rows);
+        self.leave_ends.push(0);
     }
 
     fn clear(&mut self) {
-        let columns = [&mut self.enter_ends, &mut self.leave_ends];
-        columns.into_iter().for_each(Vec::clear);
-        let columns = [&mut self.enter_groups, &mut self.leave_groups];
-        columns.into_iter().for_each(Vec::clear);
+        self.enter_ends.clear();
+        self.leave_ends.clear();
+        self.enter_groups.clear();
+        self.leave_groups.clear();
     }
+}
 
-    fn push(&mut self, group: u32, enter_end: u32, leave_end: u32) {
-        self.enter_ends.push(enter_end);
-        self.leave_ends.push(leave_end);
-        self.enter_groups.resize(enter_end as usize, group);
-        self.leave_groups.resize(leave_end as usize, group);
+/// Notes the group of the next rows, as long as they fulfil the condition.
+fn fill(
+    rows: &mut Vec<u32>,
+    times: &[TimeMicros],
+    group: u32,
+    is_due: impl Fn(TimeMicros) -> bool,
+) {
+    while times.get(rows.len()).is_some_and(|time| is_due(*time)) {
+        rows.push(group);
     }
 }

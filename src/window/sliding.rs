@@ -25,6 +25,8 @@ pub(crate) struct Groups<'a> {
     /// One behind the last row of each group.
     pub(crate) ends: &'a [u32],
     pub(crate) slots: &'a [u32],
+    /// Time of each row.
+    pub(crate) row_times: &'a [TimeMicros],
 }
 
 enum State {
@@ -273,7 +275,16 @@ impl Sliding {
         let mut output = Cells::with_capacity(groups.slots.len());
         let mut entering = Pass::new(&self.enter, &self.schedule.enter_groups);
         let mut row = 0;
-        for (group, (&end, &time)) in groups.ends.iter().zip(groups.times).enumerate() {
+        loop {
+            let group = entering.group();
+            let before = group.min(groups.ends.len()).checked_sub(1);
+            let end = before.map_or(0, |before| groups.ends[before] as usize);
+            let times = &groups.row_times[row..end];
+            state.read_all(&groups.slots[row..end], times, self.frame.start_micros, &mut output);
+            row = end;
+            if group >= groups.ends.len() {
+                return output;
+            }
             while let Some((slot, value, index)) = entering.next_of::<true>(group) {
                 let is_valid = valid.is_none_or(|mask| log.has(mask, index));
                 let slot = slot as u32;
@@ -281,13 +292,7 @@ impl Sliding {
                     slots.retain(slot);
                 }
             }
-            let start = time.saturating_sub(self.frame.start_micros);
-            for &slot in &groups.slots[row..end as usize] {
-                output.push(state.read(slot, start));
-            }
-            row = end as usize;
         }
-        output
     }
 
     /// Frees the keys whose newest row no frame at `time` or later can see.
@@ -362,7 +367,7 @@ impl Sliding {
         self.leave.load(log, &(self.cursor.left..self.cursor.left));
         self.schedule.enter_at_once((rows.end - rows.start) as u32);
         // One group of rows that enter, and none that reads.
-        let groups = Groups { times: &[0], ends: &[0], slots: &[] };
+        let groups = Groups { times: &[0], ends: &[0], slots: &[], row_times: &[] };
         let mut aggregates = std::mem::take(&mut self.aggregates);
         for (spec, state) in &mut aggregates {
             if !matches!(state, State::Newest(_)) {
