@@ -78,6 +78,7 @@ struct Service {
     outbox: Outbox,
     /// The rules that run, for the API.
     catalog: Catalog,
+    api: Option<Api>,
     lease: Lease,
     /// Grows while the pipeline makes progress.
     alive: Arc<AtomicU64>,
@@ -141,6 +142,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
         health,
         outbox,
         catalog,
+        api,
         lease,
         alive,
         committed: Arc::default(),
@@ -308,13 +310,14 @@ impl Service {
     ) -> Result<std::thread::JoinHandle<()>> {
         let (stop, orders) = (self.stop.clone(), self.orders.clone());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        let dispatcher = self.dispatcher.clone();
+        let (dispatcher, api) = (self.dispatcher.clone(), self.api.clone());
         let stop_within = self.config.state.stop_within;
         let mut manager =
             ServiceManager::new(health.clone(), self.lease.flag(), self.alive.clone());
         let supervisor = move || {
             let on_stop = || health.set_ready(false);
-            let reload = || reload::apply(&settings, &mut present, &dispatcher, &metrics);
+            let reload =
+                || reload::apply(&settings, &mut present, (&dispatcher, api.as_ref()), &metrics);
             supervisor::supervise(&stop, &orders, stop_within, &mut manager, on_stop, reload);
         };
         std::thread::Builder::new()

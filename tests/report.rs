@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // help for tests may panic as tests do
 
-use std::collections::BTreeSet;
+mod planted;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -126,37 +127,76 @@ fn the_example_log_is_told_whole() {
     assert_inert(&page);
 }
 
-/// Accounts that fell by the truth about the log, to attacks for which there is a rule, with the time at
-/// which the attack began.
-fn fallen() -> Vec<(String, String)> {
-    let truth = fs::read_to_string(root().join("examples/ring-2019.truth.jsonl")).unwrap();
-    let attacks = truth.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let mut fallen = Vec::new();
-    for attack in attacks.filter(|attack| attack["rule"].is_string()) {
-        let accounts = attack["fell"].as_array().cloned().unwrap_or_default();
-        let at = attack["started_at"].as_str().unwrap().to_owned();
-        fallen.extend(accounts.iter().map(|name| (at.clone(), name.as_str().unwrap().to_owned())));
+/// What stands between tags of a name, without what is inside of other tags.
+fn between(text: &str, tag: &str) -> Vec<String> {
+    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    let parts = text.split(&open).skip(1).filter_map(|rest| rest.split(&close).next());
+    parts.map(str::to_owned).collect()
+}
+
+/// As the page writes a time.
+fn moment(time: &Value) -> String {
+    time.as_str().unwrap()[..19].replace('T', " ")
+}
+
+/// What the page is to say of a step.
+fn sentence(step: &Value) -> String {
+    let (from, to) = (moment(&step["from"]), moment(&step["to"]));
+    let action = step["action"].as_str().unwrap();
+    let mut text = format!("<time>{from}</time>");
+    if step["from"] != step["to"] {
+        text += &format!(" to <time>{to}</time>");
     }
-    fallen.sort();
-    fallen
+    text += &format!(" <strong>{action}</strong>");
+    if step["count"] != 1 {
+        text += &format!(" × {}", step["count"]);
+    }
+    text += &format!(" from {}", step["ip"].as_str().unwrap());
+    let resources = step["resources"].as_array().unwrap();
+    let resources: Vec<&str> = resources.iter().filter_map(Value::as_str).collect();
+    if !resources.is_empty() {
+        text += &format!(": {}", resources.join(", "));
+    }
+    text
 }
 
 #[test]
-fn each_planted_takeover_is_told() {
+fn each_planted_takeover_is_told_as_it_was() {
     let page = example();
     let accounts = page.split(">Accounts</h2>").nth(1).unwrap();
     let accounts = accounts.split(">Timeline</h2>").next().unwrap();
-    let names: BTreeSet<String> = fallen().into_iter().map(|(_, name)| name).collect();
-    assert!(!names.is_empty());
-    for name in names {
-        assert!(accounts.contains(&format!("<h3>{name}</h3>")), "{name} fell, and is not told");
+    let accounts = accounts.split("<p class=\"soft\">Looked at").next().unwrap();
+    let mut takeovers: Vec<_> = planted::takeovers().into_iter().collect();
+    takeovers.sort_by_key(|(_, takeover)| takeover.fell_at.clone());
+    let names: Vec<&String> = takeovers.iter().map(|(name, _)| name).collect();
+    assert!(between(accounts, "h3").iter().eq(names), "in the order in which they fell");
+    for (story, (name, takeover)) in accounts.split("<article>").skip(1).zip(&takeovers) {
+        assert!(story.contains(&moment(&takeover.fell_at.as_str().into())), "{name}: {story}");
+        let expected: Vec<String> = takeover.steps.iter().map(sentence).collect();
+        assert_eq!(between(story, "li"), expected, "{name}");
     }
-    // Each story is in the order of time.
-    for story in accounts.split("<article>").skip(1) {
-        let times = story.split("<time>").skip(1).filter_map(|rest| rest.split("</time>").next());
-        let times: Vec<&str> = times.collect();
-        assert!(times.is_sorted(), "{story}");
-    }
+}
+
+#[test]
+fn accounts_that_were_looked_at_and_devices_are_told() {
+    let page = example();
+    let viewed = page.split("Looked at by somebody inside the company:").nth(1).unwrap();
+    let viewed = viewed.split(">Timeline</h2>").next().unwrap();
+    let truth = planted::objects("examples/ring-2019.truth.jsonl");
+    let is_by_staff = |one: &&Value| {
+        one["kind"] == "staff_mass_viewing" || one["kind"] == "recording_use_after_deletion"
+    };
+    let known: Vec<&str> = truth
+        .iter()
+        .filter(is_by_staff)
+        .flat_map(|one| one["accounts"].as_array().unwrap().iter().filter_map(Value::as_str))
+        .collect();
+    let named = between(viewed, "h3");
+    let unknown: Vec<&String> =
+        named.iter().filter(|name| !known.contains(&name.as_str())).collect();
+    assert!(named.len() == 12 && unknown.is_empty(), "{named:?}, not planted: {unknown:?}");
+    assert!(page.contains("12 were looked at from inside the company."), "the paragraph");
+    assert!(page.contains("From devices dev-38815a39"), "the device of an intruder");
 }
 
 #[test]

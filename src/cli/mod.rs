@@ -53,7 +53,7 @@ enum Command {
     Run(run::RunArgs),
     /// Find alerts in log files
     Replay(replay::ReplayArgs),
-    /// Read alerts of a file, test destinations, list what waits and what is silenced
+    /// Read alerts and incidents, test destinations, list what waits and what is silenced
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
     /// Check, list, explain, test and run rules

@@ -53,12 +53,22 @@ pub(super) fn print(data: &str) -> Result<()> {
 
 /// Rows as aligned columns; the last one is not padded.
 pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    painted_columns(rows, |_, _, cell| cell)
+}
+
+/// The same, with a colour for some cells: `paint` gets row, column and the padded cell.
+pub(super) fn painted_columns<const N: usize>(
+    rows: &[[String; N]],
+    paint: impl Fn(usize, usize, String) -> String,
+) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or_default()).collect();
     let mut text = String::new();
-    for row in rows {
-        let line: String =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate();
+        let line: String = cells
+            .map(|(column, (cell, width))| paint(number, column, format!("{cell:<width$}  ")))
+            .collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -93,7 +93,12 @@ impl Config {
     /// Where the history is kept, if it is.
     pub fn history_file(&self) -> Option<PathBuf> {
         let file = self.history.as_ref()?.file.clone();
-        Some(file.unwrap_or_else(|| self.state.folder.join(history::FILE)))
+        Some(file.unwrap_or_else(|| self.usual_history_file()))
+    }
+
+    /// Where it is kept unless `history.file` says otherwise.
+    pub fn usual_history_file(&self) -> PathBuf {
+        self.state.folder.join(history::FILE)
     }
 
     /// Every destination: those of `[[destination]]`, the short forms in `[alerts]`, and the history.

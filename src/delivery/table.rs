@@ -151,15 +151,21 @@ fn seconds(time: TimeMicros) -> String {
 
 /// The severity and the spaces up to the indent.
 fn severity_cell(severity: Severity, coloured: bool) -> String {
-    let (name, colour) = match severity {
-        Severity::Info => ("INFO", "2"),
-        Severity::Low => ("LOW", "36"),
-        Severity::Medium => ("MEDIUM", "33"),
-        Severity::High => ("HIGH", "31"),
-        Severity::Critical => ("CRITICAL", "1;31"),
-    };
+    let name = severity.label().to_uppercase();
     let gap = " ".repeat(INDENT - name.len());
-    if coloured { format!("\x1b[{colour}m{name}\x1b[0m{gap}") } else { format!("{name}{gap}") }
+    if coloured { painted(severity, &name) + &gap } else { name + &gap }
+}
+
+/// A word in the colour of a severity.
+pub(crate) fn painted(severity: Severity, word: &str) -> String {
+    let colour = match severity {
+        Severity::Info => "2",
+        Severity::Low => "36",
+        Severity::Medium => "33",
+        Severity::High => "31",
+        Severity::Critical => "1;31",
+    };
+    format!("\x1b[{colour}m{word}\x1b[0m")
 }
 
 fn counts(alert: &Alert) -> String {

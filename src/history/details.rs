@@ -85,6 +85,26 @@ pub(super) fn incident_of(
     select.query_row([alert], |row| page::raw(row.get(0)?, 0)).optional()
 }
 
+/// Kinds and ids of findings whose id begins so, at most `limit` of each kind.
+pub(super) fn beginning(
+    connection: &Connection,
+    start: &str,
+    limit: u32,
+) -> rusqlite::Result<Vec<(FindingKind, String)>> {
+    // Whatever is between both texts begins with the first one.
+    let mut select = connection.prepare_cached(
+        "SELECT id FROM findings WHERE kind = ?1 AND id BETWEEN ?2 AND ?2 || '~' ORDER BY id LIMIT ?3",
+    )?;
+    let mut found = Vec::new();
+    for kind in FindingKind::ALL {
+        let ids = select.query_map(params![kind.label(), start, limit], |row| row.get(0))?;
+        for id in ids {
+            found.push((kind, id?));
+        }
+    }
+    Ok(found)
+}
+
 fn evidence_of(connection: &Connection, finding: i64) -> rusqlite::Result<Vec<EvidenceRecord>> {
     let mut select = connection.prepare_cached(
         "SELECT source, file, line, topic, partition, \"offset\", time, event_id FROM evidence \

@@ -1,6 +1,7 @@
 //! The file: made for its owner alone, with the newest schema, and looked at again when it may be
 //! another one.
 
+use std::cmp::Ordering;
 use std::fs::{Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,34 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     Ok(Opened { connection, identity: identity(&metadata) })
 }
 
+/// Opens a file that is there, to read it; whoever writes to it meanwhile is not held up.
+///
+/// # Errors
+/// When there is none, or when it cannot be used: damaged, somebody else's, or of another version.
+pub(super) fn open_to_read(path: &Path) -> Result<Opened> {
+    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        let is_history = has_findings(&connection)?;
+        Ok((is_history, version(&connection)?, connection))
+    });
+    let (is_history, done, connection) = opened.map_err(|error| unusable(path, &error))?;
+    if !is_history {
+        return Err(Error::usage("the file holds no history")
+            .at(path.display().to_string())
+            .hint("`history.file` of the configuration names it; `run` begins it"));
+    }
+    match done.cmp(&MIGRATIONS.len()) {
+        Ordering::Less => Err(Error::usage("the history was written by an older version")
+            .at(path.display().to_string())
+            .hint("`nightlatch run` brings it up to date when it opens it")),
+        Ordering::Equal => Ok(Opened { connection, identity: identity(&metadata) }),
+        Ordering::Greater => Err(newer(path, done)),
+    }
+}
+
 /// Its -wal and -shm files get the same mode.
 fn make(path: &Path) -> std::io::Result<Metadata> {
     let mut options = OpenOptions::new();
@@ -89,10 +118,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     // Another one may have been faster.
     let done = version(&transaction).map_err(failed)?;
     if done > MIGRATIONS.len() {
-        return Err(Error::usage("the history was written by a newer version of nightlatch")
-            .at(path.display().to_string())
-            .detail(format!("its schema is {done}, this program knows {}", MIGRATIONS.len()))
-            .hint("run the newer version, or set another `history.file`"));
+        return Err(newer(path, done));
     }
     if done == 0 && has_tables(&transaction).map_err(failed)? {
         return Err(Error::usage("this is a database of another program")
@@ -107,6 +133,19 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     transaction.commit().map_err(failed)
 }
 
+fn newer(path: &Path, done: usize) -> Error {
+    Error::usage("the history was written by a newer version of nightlatch")
+        .at(path.display().to_string())
+        .detail(format!("its schema is {done}, this program knows {}", MIGRATIONS.len()))
+        .hint("run the newer version, or set another `history.file`")
+}
+
+fn has_findings(connection: &Connection) -> rusqlite::Result<bool> {
+    let count = "SELECT count(*) FROM sqlite_master \
+                 WHERE type = 'table' AND name IN ('findings', 'documents', 'verdicts')";
+    connection.query_row(count, [], |row| row.get::<_, i64>(0)).map(|n_tables| n_tables == 3)
+}
+
 fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
 }
@@ -116,6 +155,13 @@ pub(super) fn log_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::usage("the history cannot be read")
+        .at(path.display().to_string())
+        .detail(error.to_string())
+        .hint("`run` begins it once its configuration has a section `[history]`")
 }
 
 /// An error of the file system.

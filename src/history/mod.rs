@@ -5,7 +5,7 @@
 //! dispatcher ──> writer ──┐
 //!                         v
 //! API ──────> pool ──> SQLite <── keeper (retention, metrics)
-//!  └──> verdicts ─────────^
+//!  └──> verdicts ───────^ └──> reader ──> `nightlatch alerts`
 //! ```
 //!
 //! It is outside of detection: nothing that it holds ever changes an alert, and its retention goes by
@@ -18,6 +18,7 @@ mod keeper;
 mod metrics;
 mod page;
 mod pool;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -34,6 +35,7 @@ pub use details::{Details, RevisionRow};
 pub use keeper::Keeper;
 pub use metrics::HistoryMetrics;
 pub use page::{Cursor, Filter, Page, PageItem, StatusFilter};
+pub use reader::Reader;
 pub use verdicts::{Given, NewVerdict, RuleCounts, Verdict, VerdictLabel};
 pub use writer::{Revision, Unusable, Writer};
 
@@ -84,7 +86,7 @@ pub struct History {
 impl History {
     /// The history in a file, which is made when it is first asked for.
     pub fn new(path: &Path, limits: Limits) -> Self {
-        Self { path: path.to_owned(), limits, readers: Pool::new(path) }
+        Self { path: path.to_owned(), limits, readers: Pool::new(path, file::open) }
     }
 
     /// Where it is.

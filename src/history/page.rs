@@ -23,6 +23,25 @@ pub enum StatusFilter {
     Open,
 }
 
+impl StatusFilter {
+    /// `opened`, `updated`, `closed`, or `open` for all that are not closed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Status::Opened, Status::Updated, Status::Closed];
+        match text {
+            "open" => Some(Self::Open),
+            _ => all.into_iter().find(|one| one.label() == text).map(Self::Only),
+        }
+    }
+
+    /// Whether it takes this state.
+    pub fn takes(self, status: Status) -> bool {
+        match self {
+            Self::Only(one) => one == status,
+            Self::Open => status != Status::Closed,
+        }
+    }
+}
+
 /// Which findings are asked for; what is absent excludes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {

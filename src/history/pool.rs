@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::file::{self, Opened};
+use super::file::Opened;
 use super::unusable;
 use crate::Result;
 
@@ -15,12 +15,14 @@ const IDLE_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Pool {
     path: PathBuf,
+    open: fn(&Path) -> Result<Opened>,
     idle: Mutex<Vec<Opened>>,
 }
 
 impl Pool {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::default() }
+    /// Opens the file as `open` does when it is first read.
+    pub(super) fn new(path: &Path, open: fn(&Path) -> Result<Opened>) -> Self {
+        Self { path: path.to_owned(), open, idle: Mutex::default() }
     }
 
     /// Reads what one moment has: everything in one call sees the same state.
@@ -43,7 +45,7 @@ impl Pool {
         if let Some(opened) = idle.filter(|opened| opened.is_current(&self.path)) {
             return Ok(opened);
         }
-        let opened = file::open(&self.path)?;
+        let opened = (self.open)(&self.path)?;
         let only_reads = opened.connection.pragma_update(None, "query_only", true);
         only_reads.map_err(|error| unusable(&self.path, &error))?;
         Ok(opened)

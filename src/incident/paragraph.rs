@@ -17,7 +17,7 @@ pub(super) fn title(facts: &Facts<'_>) -> String {
     let (fallen, total) = (facts.fallen.len() as u64, facts.accounts_total);
     let insiders = insiders(facts);
     match (&facts.fallen[..], insiders.len()) {
-        ([one], _) if total.number == 1 => format!("Account {} fell", name(&one.account)),
+        ([one], _) if total.number == 1 => format!("Account {} fell", name(one.account)),
         ([_, ..], _) if total.number as u64 == fallen => {
             format!("{} fell", counted(fallen, "account", "accounts"))
         }
@@ -122,8 +122,8 @@ fn who(insiders: &BTreeSet<&str>) -> String {
 }
 
 /// What was done with one account, in order.
-fn story(fall: &Fall, facts: &Facts<'_>) -> String {
-    let account = name(&fall.account);
+fn story(fall: &Fall<'_>, facts: &Facts<'_>) -> String {
+    let account = name(fall.account);
     let entered = later(fall.at, facts.seen_from);
     let acts = by_action(&fall.steps);
     if acts.is_empty() {

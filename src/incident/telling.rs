@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use super::incidents::Open;
 use super::marks::About;
 use super::member::Member;
@@ -34,8 +36,8 @@ pub(super) struct Told<'a> {
 
 /// One account with the intruder's acts.
 #[derive(Debug, Clone)]
-pub(super) struct Fall {
-    pub(super) account: String,
+pub(super) struct Fall<'a> {
+    pub(super) account: &'a str,
     pub(super) at: TimeMicros,
     pub(super) how: String,
     pub(super) steps: Vec<Deed>,
@@ -52,11 +54,11 @@ pub(super) struct Total {
 pub(super) struct Facts<'a> {
     pub(super) members: &'a [&'a Member],
     pub(super) members_total: u64,
-    pub(super) fallen: Vec<Fall>,
-    pub(super) viewed: Vec<Fall>,
-    pub(super) accounts: Vec<String>,
+    pub(super) fallen: Vec<Fall<'a>>,
+    pub(super) viewed: Vec<Fall<'a>>,
+    pub(super) accounts: Vec<&'a str>,
     pub(super) accounts_total: Total,
-    pub(super) ips: Vec<String>,
+    pub(super) ips: Vec<&'a str>,
     pub(super) ips_total: Total,
     pub(super) asns: BTreeSet<i64>,
     pub(super) devices: BTreeSet<&'a str>,
@@ -74,8 +76,8 @@ pub(super) fn tell(told: &Told<'_>) -> Alert {
     let (evidence, evidence_total) = evidence(&told.members, told.limits.evidence_max);
     let attack: BTreeSet<&str> =
         told.members.iter().flat_map(|one| one.attack.iter().map(String::as_str)).collect();
-    let names = |names: &[String], max: usize| -> Vec<Arc<str>> {
-        names.iter().take(max).map(|name| name.as_str().into()).collect()
+    let names = |names: &[&str], max: usize| -> Vec<Arc<str>> {
+        names.iter().take(max).map(|name| (*name).into()).collect()
     };
     let started_at = told.open.members.first().map_or(told.at, |(time, _)| *time);
     Alert {
@@ -113,10 +115,10 @@ fn facts<'a>(told: &'a Told<'_>) -> Facts<'a> {
     let updated_at = members.iter().map(|one| one.updated_at).chain(steps).max();
     let falls = fallen.iter().map(|fall| fall.at);
     let seen_from = members.iter().map(|one| one.seen_from()).chain(falls).min();
-    let first = fallen.iter().chain(&viewed).map(|fall| fall.account.clone());
+    let first = fallen.iter().chain(&viewed).map(|fall| fall.account);
     let named = members.iter().map(|one| (&one.accounts, one.accounts_total));
     let (accounts, accounts_total) = together(first, named);
-    let marked = members.iter().flat_map(|one| one.marks.ips.keys().cloned());
+    let marked = members.iter().flat_map(|one| one.marks.ips.keys().map(String::as_str));
     let ips = members.iter().filter(|one| is_all_hostile(one)).map(|one| (&one.ips, one.ips_total));
     let (ips, ips_total) = together(marked, ips);
     let marks = || members.iter().map(|one| &one.marks);
@@ -147,21 +149,22 @@ fn is_all_hostile(member: &Member) -> bool {
         || (member.about == About::Account && member.marks.sessions.is_empty())
 }
 
-/// Names in the order of their first mention, and how many there are at least.
+/// Names in the order of their first mention, and how many there are at least. A large incident has
+/// hundreds of alerts of a hundred names each, so names are only copied when they are told.
 fn together<'a>(
-    first: impl Iterator<Item = String>,
+    first: impl Iterator<Item = &'a str>,
     lists: impl Iterator<Item = (&'a Vec<String>, usize)>,
-) -> (Vec<String>, Total) {
-    let (mut names, mut seen) = (Vec::new(), HashSet::new());
-    let mut add = |name: String| {
-        if seen.insert(name.clone()) {
+) -> (Vec<&'a str>, Total) {
+    let (mut names, mut seen) = (Vec::new(), HashSet::with_hasher(RandomState::default()));
+    let mut add = |name: &'a str| {
+        if seen.insert(name) {
             names.push(name);
         }
     };
     first.for_each(&mut add);
     let (mut most, mut exact) = (0, true);
     for (list, total) in lists {
-        list.iter().cloned().for_each(&mut add);
+        list.iter().for_each(|name| add(name));
         exact &= total <= list.len();
         most = most.max(total);
     }
@@ -170,8 +173,8 @@ fn together<'a>(
 }
 
 /// The accounts that fell, and those that were looked at from inside, by time.
-fn falls(told: &Told<'_>) -> (Vec<Fall>, Vec<Fall>) {
-    let mut alerts_about: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
+fn falls<'a>(told: &Told<'a>) -> (Vec<Fall<'a>>, Vec<Fall<'a>>) {
+    let mut alerts_about: BTreeMap<&'a str, Vec<&Member>> = BTreeMap::new();
     for member in &told.members {
         for account in &member.victims {
             alerts_about.entry(account).or_default().push(member);
@@ -188,21 +191,21 @@ fn falls(told: &Told<'_>) -> (Vec<Fall>, Vec<Fall>) {
         viewed.extend(fall(account, victim, &inside, true));
     }
     let by_time =
-        |one: &Fall, other: &Fall| (one.at, &one.account).cmp(&(other.at, &other.account));
+        |one: &Fall<'_>, other: &Fall<'_>| (one.at, one.account).cmp(&(other.at, other.account));
     fallen.sort_by(by_time);
     viewed.sort_by(by_time);
     (fallen, viewed)
 }
 
 /// The story of one account, as far as somebody got in.
-fn fall(account: &str, victim: &Victim, alerts: &[&Member], inside: bool) -> Option<Fall> {
+fn fall<'a>(
+    account: &'a str,
+    victim: &Victim,
+    alerts: &[&Member],
+    inside: bool,
+) -> Option<Fall<'a>> {
     let (how, first) = (loudest(alerts)?, victim.first(inside)?);
-    Some(Fall {
-        account: account.to_owned(),
-        at: first.from,
-        how: how.title.clone(),
-        steps: victim.steps(inside),
-    })
+    Some(Fall { account, at: first.from, how: how.title.clone(), steps: victim.steps(inside) })
 }
 
 /// Alerts of low severity are believed when two rules agree.
@@ -223,7 +226,7 @@ fn loudest<'a>(alerts: &[&'a Member]) -> Option<&'a Member> {
 /// was spoken to, frightened or locked out.
 fn severity(facts: &Facts<'_>) -> Severity {
     let highest = facts.members.iter().map(|one| one.severity).max().unwrap_or(Severity::Info);
-    let is_grave = |fall: &Fall| fall.steps.iter().any(|step| is_grave(&step.action));
+    let is_grave = |fall: &Fall<'_>| fall.steps.iter().any(|step| is_grave(&step.action));
     if facts.fallen.len() >= FALLEN_CRITICAL || facts.fallen.iter().any(is_grave) {
         return Severity::Critical;
     }
@@ -244,7 +247,10 @@ fn is_grave(action: &str) -> bool {
 
 /// Events of all alerts, each once, the first ones; and how many there are at least.
 fn evidence(members: &[&Member], max: usize) -> (Vec<Evidence>, usize) {
-    let all: BTreeSet<&Evidence> = members.iter().flat_map(|one| &one.evidence).collect();
+    let mut all: Vec<&Evidence> = members.iter().flat_map(|one| &one.evidence).collect();
+    // Each alert's are in order: this sort makes use of that.
+    all.sort();
+    all.dedup();
     let most = members.iter().map(|one| one.evidence_total).max().unwrap_or(0);
     let total = all.len().max(most);
     (all.into_iter().take(max).cloned().collect(), total)
@@ -252,7 +258,7 @@ fn evidence(members: &[&Member], max: usize) -> (Vec<Evidence>, usize) {
 
 fn part(facts: &Facts<'_>, told: &Told<'_>) -> IncidentPart {
     let alerts = facts.members.iter().take(told.limits.evidence_max);
-    let falls = |falls: &[Fall]| -> Vec<FallPart> {
+    let falls = |falls: &[Fall<'_>]| -> Vec<FallPart> {
         let told_of = falls.iter().take(told.config.accounts_max);
         told_of.map(|fall| fall_part(fall, told.config.steps_max)).collect()
     };
@@ -280,7 +286,7 @@ fn member_part(member: &Member) -> MemberPart {
     }
 }
 
-fn fall_part(fall: &Fall, steps_max: usize) -> FallPart {
+fn fall_part(fall: &Fall<'_>, steps_max: usize) -> FallPart {
     let step = |deed: &Deed| StepPart {
         from: rfc3339(deed.from),
         to: rfc3339(deed.to),
@@ -290,7 +296,7 @@ fn fall_part(fall: &Fall, steps_max: usize) -> FallPart {
         ip: deed.ip.clone(),
     };
     FallPart {
-        account: fall.account.clone(),
+        account: fall.account.to_owned(),
         fell_at: rfc3339(fall.at),
         how: fall.how.clone(),
         steps: fall.steps.iter().take(steps_max).map(step).collect(),

@@ -4,13 +4,13 @@ use std::mem;
 
 use super::account::{ACCOUNT_BYTES, Account, Use};
 use super::budget::Budget;
-use super::pairs::{Pair, Pairs};
+use super::pairs::Pairs;
 use super::service::Service;
 use super::side::{self, Side};
 use super::slab::Slab;
 use super::staff::Staff;
 use super::tries::Failing;
-use super::values::{Key, UNKNOWN, Values};
+use super::values::{UNKNOWN, Values};
 use super::wheel::Wheel;
 use super::{DAY_MICROS, LearnStats, Settings};
 use crate::event::TimeMicros;
@@ -181,34 +181,6 @@ impl Memory {
         }
         self.n_logins -= u64::from(account.n_logins);
         self.n_accounts -= u64::from(account.n_logins > 0);
-    }
-
-    /// Forgets a name, as account and as actor.
-    pub(super) fn erase(&mut self, account: &str) -> bool {
-        let name = self.names.find(Key::Text(account));
-        if name == UNKNOWN {
-            return false;
-        }
-        let slot = self.account_named(name);
-        let Self { budget, names, network, sharing, touched, .. } = self;
-        // Held while its last holders go.
-        names.hold_id(name);
-        for (pairs, level) in sharing.iter_mut().zip(SHARED) {
-            for pair in pairs.erase(budget, |pair| pair.member == name) {
-                network.levels[level].release(pair.group, budget);
-                names.release(pair.member, budget);
-            }
-        }
-        let is_of = |pair: &Pair| pair.member == name || Some(pair.group) == slot;
-        for pair in touched.erase(budget, is_of) {
-            names.release(pair.member, budget);
-        }
-        if let Some(slot) = slot {
-            self.staff.active.retain(|(active, _)| *active != slot);
-            self.forget(slot);
-        }
-        self.names.release(name, &mut self.budget);
-        true
     }
 }
 

@@ -190,12 +190,6 @@ impl Learner {
     pub fn stats(&self) -> LearnStats {
         self.memory.stats()
     }
-
-    /// Forgets an account as if it had been silent for `learn.forget_after`: all that is kept under its
-    /// name as account and as actor. Whether there was anything.
-    pub fn erase(&mut self, account: &str) -> bool {
-        self.memory.erase(account)
-    }
 }
 
 fn cold(error: Error) -> Error {

@@ -138,17 +138,6 @@ impl Pairs {
         }
     }
 
-    /// Ends all pairs of which `is_meant` holds; walks over all.
-    pub(super) fn erase(
-        &mut self,
-        budget: &mut Budget,
-        is_meant: impl Fn(&Pair) -> bool,
-    ) -> Vec<Pair> {
-        let meant = self.slab.iter().filter(|(_, pair)| is_meant(pair));
-        let ids: Vec<u32> = meant.map(|(id, _)| id).collect();
-        ids.into_iter().filter_map(|id| self.remove(id, budget)).collect()
-    }
-
     fn remove(&mut self, id: u32, budget: &mut Budget) -> Option<Pair> {
         let pair = self.slab.remove(id)?;
         let hash = Self::hash(&self.hasher, pair.group, pair.member);

@@ -30,6 +30,10 @@ pub struct Document {
     pub(super) alerts_total: u64,
     pub(super) fallen: Vec<Fallen>,
     pub(super) fallen_total: u64,
+    /// Accounts that somebody inside the company looked at.
+    pub(super) viewed: Vec<Fallen>,
+    pub(super) viewed_total: u64,
+    pub(super) sources: Sources,
     /// The incident that took this one over.
     pub(super) merged_into: Option<String>,
 }
@@ -56,7 +60,17 @@ impl Evidence {
     }
 }
 
-/// An account that the intruder got into.
+/// Where an incident came from, beside its addresses.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Sources {
+    /// Numbers of the networks.
+    pub(super) asns: Vec<i64>,
+    pub(super) devices: Vec<String>,
+    pub(super) fingerprints: Vec<String>,
+}
+
+/// An account that the intruder got into, or that somebody inside looked at.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Fallen {

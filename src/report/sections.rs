@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::document::micros;
+use super::document::{Sources, micros};
 use super::{Document, Report, charts, counted, grouped, listed, moment, more, shown};
 use crate::markup::charts::{DOTS_MAX, Dot, bars, timeline as timeline_of};
 
@@ -34,9 +34,25 @@ pub(super) fn incidents(report: &Report) -> Markup {
                         (counted(one.ips_total, "address", "addresses")) ", "
                         (shown(&one.status)) ", " code { (shown(&one.id)) }
                     }
+                    (marks(&one.sources))
                 }
             }
             (more(incidents.len() as u64, INCIDENTS_MAX, "incidents"))
+        }
+    }
+}
+
+/// Networks, devices and fingerprints from which an incident came, where the events have them.
+fn marks(sources: &Sources) -> Markup {
+    let networks: Vec<String> = sources.asns.iter().map(|asn| format!("AS{asn}")).collect();
+    let kinds = [
+        ("networks", &networks),
+        ("devices", &sources.devices),
+        ("TLS fingerprints", &sources.fingerprints),
+    ];
+    html! {
+        @for (kind, all) in kinds.into_iter().filter(|(_, all)| !all.is_empty()) {
+            p.soft { "From " (kind) " " (listed(all, all.len() as u64, NAMES_MAX)) }
         }
     }
 }
@@ -235,5 +251,23 @@ pub(super) fn again(report: &Report) -> Markup {
         }
         (more(report.logs.len() as u64, SOURCES_MAX, "logs"))
         p.soft { "The same events, rules and data files give the same page, byte for byte." }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_devices_and_fingerprints_are_told_where_there_are_some() {
+        let sources = Sources {
+            asns: vec![64500, 64501],
+            devices: Vec::new(),
+            fingerprints: vec!["<b>".to_owned(); NAMES_MAX + 1],
+        };
+        let told = marks(&sources).into_string();
+        assert!(told.contains("From networks AS64500, AS64501<"), "{told}");
+        assert!(told.contains("From TLS fingerprints &lt;b&gt;, ") && told.contains("and 1 more"));
+        assert!(!told.contains("devices"), "{told}");
     }
 }

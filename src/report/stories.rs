@@ -18,11 +18,18 @@ const HIGH: usize = 4;
 pub(super) fn stories(report: &Report) -> Markup {
     let fallen: Vec<&Fallen> = report.incidents().flat_map(|incident| &incident.fallen).collect();
     let total: u64 = report.incidents().map(|incident| incident.fallen_total).sum();
+    let viewed: Vec<&Fallen> = report.incidents().flat_map(|incident| &incident.viewed).collect();
+    let viewed_total: u64 = report.incidents().map(|incident| incident.viewed_total).sum();
     let mut others = by_account(report);
-    let fell: BTreeSet<&str> = fallen.iter().map(|one| one.account.as_str()).collect();
-    others.retain(|(account, _)| !fell.contains(account));
+    let told = fallen.iter().chain(&viewed).map(|one| one.account.as_str());
+    let told: BTreeSet<&str> = told.collect();
+    others.retain(|(account, _)| !told.contains(account));
     html! {
         @if !fallen.is_empty() { (from_incidents(&fallen, total.max(fallen.len() as u64))) }
+        @if !viewed.is_empty() {
+            p.soft { "Looked at by somebody inside the company:" }
+            (from_incidents(&viewed, viewed_total.max(viewed.len() as u64)))
+        }
         @if !fallen.is_empty() && !others.is_empty() {
             p.soft { "Not known to have fallen, and in alerts of high severity:" }
         }
@@ -97,6 +104,7 @@ pub(super) fn paragraph(report: &Report) -> Markup {
     let alerts = report.alerts().count() as u64;
     let accounts = by_account(report).len() as u64;
     let fell: u64 = report.incidents().map(|incident| incident.fallen_total).sum();
+    let viewed: u64 = report.incidents().map(|incident| incident.viewed_total).sum();
     let n_incidents = report.incidents().count() as u64;
     let critical = report.alerts().filter(|alert| alert.rank() > HIGH).count() as u64;
     html! {
@@ -111,7 +119,11 @@ pub(super) fn paragraph(report: &Report) -> Markup {
                 @if critical > 0 { ", " (critical) " of them critical" }
                 @if n_incidents > 0 {
                     ", in " (counted(n_incidents, "incident", "incidents")) "; "
-                    (counted(fell, "account", "accounts")) " fell."
+                    (counted(fell, "account", "accounts")) " fell"
+                    @if viewed > 0 {
+                        ", " (counted(viewed, "was", "were")) " looked at from inside the company"
+                    }
+                    "."
                 } @else {
                     ". Alerts of high severity are about " (counted(accounts, "account", "accounts")) "."
                 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringViewArray,
-    StringViewBuilder, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder,
+    PrimitiveArray, StringViewArray, StringViewBuilder, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use crate::window::CellKind;
-use crate::window::Interner;
+use crate::window::{CellKind, Cells, Interner};
 
 /// The type in which a column's cells are read and written, if the core can hold it at all.
 pub(super) fn cell_type(data_type: &DataType) -> Option<DataType> {
@@ -124,40 +123,64 @@ fn without(valid: Option<BooleanBuffer>, refused: &[u32], n: usize) -> Option<Bo
     Some(BooleanBuffer::from(bits))
 }
 
-/// Writes cells as a column of the type; `valid` has one entry a row.
+/// Writes a lane's cells as a column of a batch: `rows` says where each of them stands; the other rows
+/// are NULL.
 pub(super) fn from_cells(
-    values: &[u64],
-    valid: &[bool],
+    cells: Cells,
+    rows: &[u32],
+    n_rows: usize,
     data_type: &DataType,
     texts: Option<&Interner>,
 ) -> Result<ArrayRef, ArrowError> {
-    let nulls = || Some(NullBuffer::from(valid.to_vec()));
+    let nulls = nulls_of(&cells, rows, n_rows);
+    let values = if rows.len() == n_rows {
+        cells.values
+    } else {
+        let mut values = vec![0; n_rows];
+        rows.iter().zip(cells.values).for_each(|(row, value)| values[*row as usize] = value);
+        values
+    };
     let array: ArrayRef = match (cell_type(data_type), texts) {
-        (Some(DataType::Int64), _) => {
-            primitive::<Int64Type>(values.iter().map(|v| v.cast_signed()).collect(), nulls())
-        }
-        (Some(DataType::UInt64), _) => primitive::<UInt64Type>(values.to_vec(), nulls()),
-        (Some(DataType::Float64), _) => {
-            primitive::<Float64Type>(values.iter().map(|v| f64::from_bits(*v)).collect(), nulls())
-        }
+        (Some(DataType::Int64), _) => primitive::<Int64Type>(values, nulls),
+        (Some(DataType::UInt64), _) => primitive::<UInt64Type>(values, nulls),
+        (Some(DataType::Float64), _) => primitive::<Float64Type>(values, nulls),
         (Some(DataType::Boolean), _) => {
-            let bits = values.iter().map(|v| *v != 0).collect();
-            Arc::new(BooleanArray::new(bits, nulls()))
+            let bits = BooleanBuffer::collect_bool(n_rows, |row| values[row] != 0);
+            Arc::new(BooleanArray::new(bits, nulls))
         }
-        (Some(_), Some(texts)) => text_array(values, valid, texts),
-        _ => new_null_array(data_type, values.len()),
+        (Some(_), Some(texts)) => text_array(&values, nulls.as_ref(), texts),
+        _ => new_null_array(data_type, n_rows),
     };
     if array.data_type() == data_type { Ok(array) } else { cast(&array, data_type) }
 }
 
-fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
+/// Which rows have no value; `None` when all have one.
+fn nulls_of(cells: &Cells, rows: &[u32], n_rows: usize) -> Option<NullBuffer> {
+    let valid = &cells.valid;
+    if rows.len() == n_rows {
+        let valid = BooleanBuffer::collect_bool(n_rows, |row| valid[row]);
+        return Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0);
+    }
+    let mut bits = BooleanBufferBuilder::new(n_rows);
+    bits.append_n(n_rows, false);
+    for (row, _) in rows.iter().zip(valid).filter(|(_, valid)| **valid) {
+        bits.set_bit(*row as usize, true);
+    }
+    Some(NullBuffer::new(bits.finish()))
 }
 
-fn text_array(values: &[u64], valid: &[bool], texts: &Interner) -> ArrayRef {
+/// Cells as they are: all of these types have 64 bits.
+fn primitive<T: ArrowPrimitiveType>(values: Vec<u64>, nulls: Option<NullBuffer>) -> ArrayRef {
+    let n_rows = values.len();
+    let values = ScalarBuffer::new(Buffer::from_vec(values), 0, n_rows);
+    Arc::new(PrimitiveArray::<T>::new(values, nulls))
+}
+
+fn text_array(values: &[u64], nulls: Option<&NullBuffer>, texts: &Interner) -> ArrayRef {
     let mut builder = StringViewBuilder::with_capacity(values.len());
-    for (value, valid) in values.iter().zip(valid) {
-        builder.append_option(valid.then(|| texts.text(*value as u32)));
+    for (row, value) in values.iter().enumerate() {
+        let is_valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
+        builder.append_option(is_valid.then(|| texts.text(*value as u32)));
     }
     Arc::new(builder.finish())
 }

@@ -275,17 +275,13 @@ impl Engine {
         let output = running.lane.push(input, &self.texts);
         remove_dropped(&mut positions, &output);
         running.positions = positions;
-        for (column, node) in output.columns.iter().zip(&running.outputs) {
+        for (column, node) in output.columns.into_iter().zip(&running.outputs) {
             let Some(node) = *node else { continue };
-            let mut values = vec![0; times.len()];
-            let mut valid = vec![false; times.len()];
-            for (cell, row) in running.positions.iter().enumerate() {
-                values[*row as usize] = column.values[cell];
-                valid[*row as usize] = column.valid[cell];
-            }
             let texts = text_domain(program, node).map(|domain| &self.texts[domain]);
             let data_type = &program.nodes[node].data_type;
-            if let Ok(array) = cells::from_cells(&values, &valid, data_type, texts) {
+            let array =
+                cells::from_cells(column, &running.positions, times.len(), data_type, texts);
+            if let Ok(array) = array {
                 evaluation.set(node, array);
             }
         }

@@ -6,11 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{DFSchema, ScalarValue};
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::PhysicalExpr;
 
 use super::lookup::Lookup;
 use crate::event::schema;
@@ -128,7 +126,7 @@ pub(super) struct Program {
     pub(super) lookups: Vec<Lookup>,
     pub(super) lanes: Vec<LaneDraft>,
     events: HashMap<usize, NodeId>,
-    expressions: HashMap<(Expr, SelectionId), NodeId>,
+    pub(super) expressions: HashMap<(Expr, SelectionId), NodeId>,
     windows: HashMap<(usize, usize, usize, bool), NodeId>,
 }
 
@@ -143,7 +141,13 @@ pub(super) fn node_id(name: &str) -> Option<NodeId> {
 }
 
 impl Program {
-    fn add(&mut self, kind: NodeKind, data_type: DataType, stage: usize, label: &str) -> NodeId {
+    pub(super) fn add(
+        &mut self,
+        kind: NodeKind,
+        data_type: DataType,
+        stage: usize,
+        label: &str,
+    ) -> NodeId {
         self.nodes.push(Node { kind, data_type, stage, label: label.to_owned() });
         self.nodes.len() - 1
     }
@@ -169,34 +173,6 @@ impl Program {
     fn lookup_stage(&self, lookup: usize) -> usize {
         let keys = self.lookups[lookup].keys.iter().map(|key| self.nodes[*key].stage);
         keys.max().unwrap_or(0).max(self.selection_stage(self.lookups[lookup].selection))
-    }
-
-    /// The expression's node; its columns are named as [`node_name`] says.
-    pub(super) fn expression(
-        &mut self,
-        expr: Expr,
-        selection: SelectionId,
-        label: &str,
-    ) -> datafusion::common::Result<NodeId> {
-        let selection = if is_infallible(&expr) { None } else { selection };
-        if let Some(&node) = self.expressions.get(&(expr.clone(), selection)) {
-            return Ok(node);
-        }
-        let inputs = inputs_of(&expr);
-        let fields = inputs
-            .iter()
-            .map(|input| Field::new(node_name(*input), self.nodes[*input].data_type.clone(), true));
-        let schema = Schema::new(fields.collect::<Vec<_>>());
-        let df_schema = DFSchema::try_from(schema.clone())?;
-        let physical =
-            create_physical_expr(&expr, &df_schema, &ExecutionProps::new(), &Default::default())?;
-        let data_type = physical.data_type(&schema)?;
-        let input_stages = inputs.iter().map(|input| self.nodes[*input].stage).max().unwrap_or(0);
-        let stage = input_stages.max(self.selection_stage(selection));
-        let kind = NodeKind::Expression { physical, inputs, selection };
-        let node = self.add(kind, data_type, stage, label);
-        self.expressions.insert((expr, selection), node);
-        Ok(node)
     }
 
     /// The expressions as they were written, over columns of the names that [`node_name`] gives.
@@ -431,55 +407,4 @@ fn add_unique<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
         items.push(item);
         items.len() - 1
     })
-}
-
-fn inputs_of(expr: &Expr) -> Vec<NodeId> {
-    let mut inputs: Vec<NodeId> =
-        expr.column_refs().into_iter().filter_map(|column| node_id(&column.name)).collect();
-    inputs.sort_unstable();
-    inputs
-}
-
-/// Whether an expression can be evaluated on rows that a `WHERE` has excluded: it cannot fail there.
-fn is_infallible(expr: &Expr) -> bool {
-    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-    use datafusion::logical_expr::Operator;
-    let mut infallible = true;
-    let walked = expr.apply(|part| {
-        infallible &= match part {
-            Expr::Column(_)
-            | Expr::Not(_)
-            | Expr::IsNull(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsTrue(_)
-            | Expr::IsFalse(_)
-            | Expr::IsUnknown(_)
-            | Expr::IsNotTrue(_)
-            | Expr::IsNotFalse(_)
-            | Expr::IsNotUnknown(_)
-            | Expr::Between(_)
-            | Expr::Case(_)
-            | Expr::InList(_)
-            | Expr::Alias(_) => true,
-            Expr::Literal(value, _) => !matches!(value, ScalarValue::Struct(_)),
-            Expr::BinaryExpr(binary) => {
-                matches!(
-                    binary.op,
-                    Operator::And
-                        | Operator::Or
-                        | Operator::Eq
-                        | Operator::NotEq
-                        | Operator::Lt
-                        | Operator::LtEq
-                        | Operator::Gt
-                        | Operator::GtEq
-                        | Operator::IsDistinctFrom
-                        | Operator::IsNotDistinctFrom
-                )
-            }
-            _ => false,
-        };
-        Ok(if infallible { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
-    });
-    walked.is_ok() && infallible
 }

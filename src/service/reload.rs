@@ -1,5 +1,5 @@
-//! What a SIGHUP changes: rules, reference tables, silences, destinations. What is bad leaves the
-//! old one running and says why.
+//! What a SIGHUP changes: rules, reference tables, silences, destinations, tokens of the API. What is
+//! bad leaves the old one running and says why.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 use super::{Settings, SharedDispatcher, Work};
 use crate::cli::{is_about, plan, setup};
-use crate::serve::Metrics;
+use crate::serve::{Api, Metrics};
 
 /// What runs now, as far as a reload may change it.
 #[derive(Debug, Clone)]
@@ -39,13 +39,14 @@ struct Next {
 pub(super) fn apply(
     settings: &Settings,
     present: &mut Present,
-    dispatcher: &SharedDispatcher,
+    (dispatcher, api): (&SharedDispatcher, Option<&Api>),
     metrics: &Metrics,
 ) -> Option<Work> {
     tracing::info!("reading the configuration again");
     match read_and_deliver(settings, present, dispatcher) {
-        Ok(Next { present: next, work, refused }) => {
+        Ok(Next { present: next, work, mut refused }) => {
             *present = next;
+            refused.extend(api.and_then(|api| api.read_tokens_again().err()));
             metrics.reloaded(refused.is_empty());
             for error in &refused {
                 tracing::error!("refused, the old one runs on: {error}");

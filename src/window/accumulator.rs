@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::interner::Interner;
 use super::snapshot::{Damage, FloatPairs};
+use super::spec::Cells;
 
 /// How cells of a column compare, and what their 64 bits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,11 @@ pub(crate) trait Accumulator {
     fn leave(&mut self, slot: usize, value: u64, index: u64, end: u64);
     /// The aggregate of a key now; `None` is NULL.
     fn read(&self, slot: usize) -> Option<u64>;
+    /// The aggregates of these keys now.
+    #[inline]
+    fn read_all(&self, slots: &[u32], output: &mut Cells) {
+        output.extend(slots.len(), slots.iter(), |slot| self.read(*slot as usize));
+    }
     /// Bytes of state.
     fn bytes(&self) -> usize;
 }
@@ -76,9 +82,19 @@ impl Accumulator for Count {
     fn read(&self, slot: usize) -> Option<u64> {
         Some(u64::from(self.0[slot]))
     }
+    #[inline]
+    fn read_all(&self, slots: &[u32], output: &mut Cells) {
+        read_counts(&self.0, slots, output);
+    }
     fn bytes(&self) -> usize {
         self.0.capacity() * 4
     }
+}
+
+/// Counts are never NULL: one loop without a branch.
+fn read_counts(counts: &[u32], slots: &[u32], output: &mut Cells) {
+    output.values.extend(slots.iter().map(|slot| u64::from(counts[*slot as usize])));
+    output.valid.resize(output.values.len(), true);
 }
 
 /// Exact `count(DISTINCT x)`: a value counts when it enters without an equal one before it in the
@@ -104,6 +120,10 @@ impl Accumulator for DistinctCount {
     #[inline]
     fn read(&self, slot: usize) -> Option<u64> {
         Some(u64::from(self.0[slot]))
+    }
+    #[inline]
+    fn read_all(&self, slots: &[u32], output: &mut Cells) {
+        read_counts(&self.0, slots, output);
     }
     fn bytes(&self) -> usize {
         self.0.capacity() * 4

@@ -43,6 +43,12 @@ pub(crate) struct Schedule {
     pub(crate) enter_ends: Vec<u32>,
     /// The same for leaving rows.
     pub(crate) leave_ends: Vec<u32>,
+    /// The group in which each entering row enters.
+    pub(crate) enter_groups: Vec<u32>,
+    /// The same for leaving rows.
+    pub(crate) leave_groups: Vec<u32>,
+    /// Times of the rows that are looked at.
+    times: Vec<TimeMicros>,
 }
 
 impl Schedule {
@@ -57,24 +63,61 @@ impl Schedule {
         has_leavers: bool,
     ) {
         let begin = *cursor;
+        self.clear();
+        (self.enter, self.leave) = (begin.entered..begin.entered, begin.left..begin.left);
+        let Some(&last) = groups.last() else { return };
+        let newest = last.saturating_sub(frame.end_micros);
+        cursor.entered = times.partition_point(begin.entered, times.end(), |time| time <= newest);
+        times.copy_range(begin.entered, cursor.entered, &mut self.times);
+        for (group, time) in (0..).zip(groups) {
+            let newest = time.saturating_sub(frame.end_micros);
+            fill(&mut self.enter_groups, &self.times, group, |time| time <= newest);
+            self.enter_ends.push(self.enter_groups.len() as u32);
+        }
+        cursor.left = cursor.entered;
+        if has_leavers {
+            let oldest = last.saturating_sub(frame.start_micros);
+            cursor.left = times.partition_point(begin.left, cursor.entered, |time| time < oldest);
+            times.copy_range(begin.left, cursor.left, &mut self.times);
+            for (group, time) in (0..).zip(groups) {
+                let oldest = time.saturating_sub(frame.start_micros);
+                // A row leaves once it has entered.
+                let entered = begin.entered + u64::from(self.enter_ends[group as usize]);
+                let n_there = (entered.saturating_sub(begin.left) as usize).min(self.times.len());
+                let there = &self.times[..n_there];
+                fill(&mut self.leave_groups, there, group, |time| time < oldest);
+                self.leave_ends.push(self.leave_groups.len() as u32);
+            }
+        } else {
+            self.leave_ends.resize(groups.len(), 0);
+        }
+        (self.enter.end, self.leave.end) = (cursor.entered, cursor.left);
+    }
+
+    /// One group of rows that enter, and none that leaves.
+    pub(crate) fn enter_at_once(&mut self, n_rows: u32) {
+        self.clear();
+        self.enter_groups.resize(n_rows as usize, 0);
+        self.enter_ends.push(n_rows);
+        self.leave_ends.push(0);
+    }
+
+    fn clear(&mut self) {
         self.enter_ends.clear();
         self.leave_ends.clear();
-        for &time in groups {
-            let newest = time.saturating_sub(frame.end_micros);
-            while cursor.entered < times.end() && times.get(cursor.entered) <= newest {
-                cursor.entered += 1;
-            }
-            let oldest = time.saturating_sub(frame.start_micros);
-            while has_leavers && cursor.left < cursor.entered && times.get(cursor.left) < oldest {
-                cursor.left += 1;
-            }
-            self.enter_ends.push((cursor.entered - begin.entered) as u32);
-            self.leave_ends.push((cursor.left - begin.left) as u32);
-        }
-        if !has_leavers {
-            cursor.left = cursor.entered;
-        }
-        self.enter = begin.entered..cursor.entered;
-        self.leave = begin.left..cursor.left;
+        self.enter_groups.clear();
+        self.leave_groups.clear();
+    }
+}
+
+/// Notes the group of the next rows, as long as they fulfil the condition.
+fn fill(
+    rows: &mut Vec<u32>,
+    times: &[TimeMicros],
+    group: u32,
+    is_due: impl Fn(TimeMicros) -> bool,
+) {
+    while times.get(rows.len()).is_some_and(|time| is_due(*time)) {
+        rows.push(group);
     }
 }

@@ -51,7 +51,7 @@ impl Lane {
     pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
         self.time = time;
         self.visitors.drain(..).for_each(|slot| self.slots.release(slot));
-        let groups = Groups { times: &[time], ends: &[0], slots: &[] };
+        let groups = Groups { times: &[time], ends: &[0], slots: &[], row_times: &[] };
         for window in &mut self.windows {
             window.run(&self.log, &mut self.slots, &groups, texts, &mut Vec::new());
             window.expire(time, &mut self.slots);
@@ -73,7 +73,7 @@ impl Lane {
         let (slots, dropped) = self.admit(&mut input);
         let logged = self.log_rows(&input, &slots);
         let (times, ends) = groups_of(&input.times);
-        let groups = Groups { times: &times, ends: &ends, slots: &slots };
+        let groups = Groups { times: &times, ends: &ends, slots: &slots, row_times: &input.times };
         self.time = times.last().copied().unwrap_or(self.time);
         let mut columns = Vec::new();
         for window in &mut self.windows {

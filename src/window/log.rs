@@ -62,17 +62,25 @@ impl<T: Copy + Default> Log<T> {
         self.chunks[offset >> CHUNK_BITS][offset % CHUNK_ROWS] = value;
     }
 
-    /// Replaces `target` by the rows `from..to`.
-    pub(crate) fn copy_range(&self, from: u64, to: u64, target: &mut Vec<T>) {
-        target.clear();
+    /// The rows `from..to`, in as few slices as the chunks allow.
+    pub(crate) fn slices(&self, from: u64, to: u64) -> impl Iterator<Item = &[T]> {
         let mut at = from;
-        while at < to {
+        std::iter::from_fn(move || {
+            if at >= to {
+                return None;
+            }
             let offset = (at - self.base) as usize;
             let within = offset % CHUNK_ROWS;
             let n = (CHUNK_ROWS - within).min((to - at) as usize);
-            target.extend_from_slice(&self.chunks[offset >> CHUNK_BITS][within..within + n]);
             at += n as u64;
-        }
+            Some(&self.chunks[offset >> CHUNK_BITS][within..within + n])
+        })
+    }
+
+    /// Replaces `target` by the rows `from..to`.
+    pub(crate) fn copy_range(&self, from: u64, to: u64, target: &mut Vec<T>) {
+        target.clear();
+        self.slices(from, to).for_each(|slice| target.extend_from_slice(slice));
     }
 
     /// First index of `from..to` whose row is not `below`, which holds for the rows before it.

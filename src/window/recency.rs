@@ -1,6 +1,7 @@
 //! State that depends on a key's newest rows only: one line a key, however long the frame.
 
 use super::snapshot::{Damage, RecencyEntries};
+use super::spec::Cells;
 use crate::event::TimeMicros;
 
 const NONE: u32 = u32::MAX;
@@ -154,11 +155,21 @@ impl Newest {
         Ok(())
     }
 
-    /// The value, when its row is not older than `start`.
-    pub(crate) fn read(&self, slot: u32, start: TimeMicros) -> Option<u64> {
-        let (value, valid) = self.values[slot as usize];
-        let inside = self.recency.time(slot).is_some_and(|time| time >= start);
-        (inside && valid).then_some(value)
+    /// The values of these keys at these times, where their rows are no further back than `reach`.
+    pub(crate) fn read_all(
+        &self,
+        slots: &[u32],
+        times: &[TimeMicros],
+        reach_micros: TimeMicros,
+        output: &mut Cells,
+    ) {
+        let rows = slots.iter().zip(times);
+        output.extend(slots.len(), rows, |(slot, time)| {
+            let (value, valid) = self.values[*slot as usize];
+            let start = time.saturating_sub(reach_micros);
+            let inside = self.recency.time(*slot).is_some_and(|time| time >= start);
+            (inside && valid).then_some(value)
+        });
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -1,5 +1,7 @@
 //! One frame of a lane with its running aggregates.
 
+use std::ops::Range;
+
 use super::accumulator::{
     Accumulator, Candidates, CellKind, Count, DistinctCount, FloatTotal, IntegerSum, Queue, Rounded,
 };
@@ -23,6 +25,8 @@ pub(crate) struct Groups<'a> {
     /// One behind the last row of each group.
     pub(crate) ends: &'a [u32],
     pub(crate) slots: &'a [u32],
+    /// Time of each row.
+    pub(crate) row_times: &'a [TimeMicros],
 }
 
 enum State {
@@ -54,37 +58,90 @@ pub(crate) struct Sliding {
 struct Side {
     first: u64,
     slots: Vec<u32>,
-    masks: Vec<u8>,
+    /// The mask whose rows are marked.
+    mask: Option<usize>,
+    /// Rows that the mask lets in, ascending, from `first`.
+    marked: Vec<u32>,
+    /// What the aggregate takes of each marked row.
     values: Vec<u64>,
-    links: Vec<u32>,
 }
 
+/// Rows of a mask that are looked at together: most masks let few rows in.
+const MARK_ROWS: usize = 32;
+
 impl Side {
-    fn load(&mut self, log: &LaneLog, rows: &std::ops::Range<u64>) {
+    fn load(&mut self, log: &LaneLog, rows: &Range<u64>) {
         self.first = rows.start;
         log.slots.copy_range(rows.start, rows.end, &mut self.slots);
+        self.mask = None;
     }
 
-    fn load_mask(&mut self, log: &LaneLog, mask: usize) -> u8 {
+    fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    fn load_mask(&mut self, log: &LaneLog, mask: usize) {
+        if self.mask.replace(mask) == Some(mask) {
+            return;
+        }
         let (column, bit) = mask_bit(mask);
-        let end = self.first + self.slots.len() as u64;
-        log.masks[column].copy_range(self.first, end, &mut self.masks);
-        bit
+        let (first, end) = (self.first, self.end());
+        self.marked.clear();
+        let mut row = 0;
+        for piece in log.masks[column].slices(first, end).flat_map(|s| s.chunks(MARK_ROWS)) {
+            if piece.iter().fold(0, |all, bits| all | bits) & bit != 0 {
+                let marked = (row..).zip(piece).filter(|(_, bits)| **bits & bit != 0);
+                self.marked.extend(marked.map(|(row, _)| row));
+            }
+            row += piece.len() as u32;
+        }
     }
 
-    fn load_values(&mut self, log: &Log<u64>) {
-        log.copy_range(self.first, self.first + self.slots.len() as u64, &mut self.values);
+    /// What a column of the log says of the marked rows.
+    fn load_values<T: Copy + Default + Into<u64>>(&mut self, column: &Log<T>) {
+        let first = self.first;
+        self.values.clear();
+        let values = self.marked.iter().map(|row| column.get(first + u64::from(*row)).into());
+        self.values.extend(values);
     }
 
     fn load_indices(&mut self) {
+        let first = self.first;
         self.values.clear();
-        self.values.extend(self.first..self.first + self.slots.len() as u64);
+        self.values.extend(self.marked.iter().map(|row| first + u64::from(*row)));
+    }
+}
+
+/// Where one pass over the marked rows of a side stands.
+struct Pass<'a> {
+    side: &'a Side,
+    groups: &'a [u32],
+    at: usize,
+}
+
+impl<'a> Pass<'a> {
+    fn new(side: &'a Side, groups: &'a [u32]) -> Self {
+        Self { side, groups, at: 0 }
     }
 
-    fn load_links(&mut self, log: &Log<u32>) {
-        log.copy_range(self.first, self.first + self.slots.len() as u64, &mut self.links);
-        self.values.clear();
-        self.values.extend(self.links.iter().map(|link| u64::from(*link)));
+    /// The group of the next marked row; beyond all groups when there is none.
+    #[inline]
+    fn group(&self) -> usize {
+        let row = self.side.marked.get(self.at);
+        row.map_or(usize::MAX, |row| self.groups[*row as usize] as usize)
+    }
+
+    /// The next marked row, when it is of this group: its slot, value and index.
+    #[inline]
+    fn next_of<const VALUES: bool>(&mut self, group: usize) -> Option<(usize, u64, u64)> {
+        if self.group() != group {
+            return None;
+        }
+        let row = self.side.marked[self.at];
+        let value = if VALUES { self.side.values[self.at] } else { 0 };
+        self.at += 1;
+        let slot = self.side.slots[row as usize] as usize;
+        Some((slot, value, self.side.first + u64::from(row)))
     }
 }
 
@@ -137,7 +194,7 @@ impl Sliding {
         groups: &Groups<'_>,
         texts: &[Interner],
     ) -> Cells {
-        let bit = self.enter.load_mask(log, spec.mask);
+        self.enter.load_mask(log, spec.mask);
         self.leave.load_mask(log, spec.mask);
         match state {
             State::Count(_) => {}
@@ -146,8 +203,8 @@ impl Sliding {
                 self.leave.load_indices();
             }
             State::Distinct(_, links) => {
-                self.enter.load_links(&log.links[*links].2.previous);
-                self.leave.load_links(&log.links[*links].2.next);
+                self.enter.load_values(&log.links[*links].2.previous);
+                self.leave.load_values(&log.links[*links].2.next);
             }
             _ => {
                 self.enter.load_values(&log.values[spec.value]);
@@ -156,96 +213,86 @@ impl Sliding {
         }
         let n = slots.capacity();
         match state {
-            State::Count(state) => self.drive::<_, false>(state, bit, n, groups),
-            State::Distinct(state, _) => self.drive::<_, true>(state, bit, n, groups),
-            State::IntegerSum(state) => self.drive::<_, true>(state, bit, n, groups),
-            State::FloatSum(state) => self.drive::<_, true>(state, bit, n, groups),
-            State::Average(state) => self.drive::<_, true>(state, bit, n, groups),
-            State::Sample(state) => self.drive::<_, true>(state, bit, n, groups),
-            State::Population(state) => self.drive::<_, true>(state, bit, n, groups),
+            State::Count(state) => self.drive::<_, false>(state, n, groups),
+            State::Distinct(state, _) => self.drive::<_, true>(state, n, groups),
+            State::IntegerSum(state) => self.drive::<_, true>(state, n, groups),
+            State::FloatSum(state) => self.drive::<_, true>(state, n, groups),
+            State::Average(state) => self.drive::<_, true>(state, n, groups),
+            State::Sample(state) => self.drive::<_, true>(state, n, groups),
+            State::Population(state) => self.drive::<_, true>(state, n, groups),
             State::Queue(state) => {
-                let output = self.drive::<_, true>(&mut state.with(texts), bit, n, groups);
+                let output = self.drive::<_, true>(&mut state.with(texts), n, groups);
                 if spec.function == Function::First { resolve(output, spec, log) } else { output }
             }
-            State::Newest(state) => self.drive_newest(state, bit, spec.valid, log, slots, groups),
+            State::Newest(state) => self.drive_newest(state, spec.valid, log, slots, groups),
         }
     }
 
-    /// For each group of equal times: rows enter, rows leave, then every row of the group reads.
+    /// For each group of equal times: rows enter, rows leave, then every row of the group reads. Groups
+    /// in which nothing enters or leaves read together with those before them.
     fn drive<A: Accumulator, const VALUES: bool>(
         &self,
         state: &mut A,
-        bit: u8,
         n_slots: usize,
         groups: &Groups<'_>,
     ) -> Cells {
         state.grow(n_slots);
-        let n_rows = groups.slots.len();
-        let mut output =
-            Cells { values: Vec::with_capacity(n_rows), valid: Vec::with_capacity(n_rows) };
-        let (enter, leave) = (&self.enter, &self.leave);
-        let (mut entered, mut left, mut row) = (0, 0, 0);
-        for (group, &end) in groups.ends.iter().enumerate() {
-            let enter_end = self.schedule.enter_ends[group] as usize;
-            let oldest = leave.first + left as u64;
-            for at in entered..enter_end {
-                if enter.masks[at] & bit != 0 {
-                    let value = if VALUES { enter.values[at] } else { 0 };
-                    state.enter(enter.slots[at] as usize, value, enter.first + at as u64, oldest);
-                }
+        let mut output = Cells::with_capacity(groups.slots.len());
+        let schedule = &self.schedule;
+        let mut entering = Pass::new(&self.enter, &schedule.enter_groups);
+        let mut leaving = Pass::new(&self.leave, &schedule.leave_groups);
+        let mut row = 0;
+        loop {
+            let group = entering.group().min(leaving.group());
+            let before = group.min(groups.ends.len()).checked_sub(1);
+            let end = before.map_or(0, |before| groups.ends[before] as usize);
+            state.read_all(&groups.slots[row..end], &mut output);
+            row = end;
+            if group >= groups.ends.len() {
+                return output;
             }
-            entered = enter_end;
-            let newest = enter.first + entered as u64;
-            let leave_end = self.schedule.leave_ends[group] as usize;
-            for at in left..leave_end {
-                if leave.masks[at] & bit != 0 {
-                    let value = if VALUES { leave.values[at] } else { 0 };
-                    state.leave(leave.slots[at] as usize, value, leave.first + at as u64, newest);
-                }
+            let left = before.map_or(0, |before| schedule.leave_ends[before]);
+            let oldest = self.leave.first + u64::from(left);
+            while let Some((slot, value, index)) = entering.next_of::<VALUES>(group) {
+                state.enter(slot, value, index, oldest);
             }
-            left = leave_end;
-            for &slot in &groups.slots[row..end as usize] {
-                output.push(state.read(slot as usize));
+            let newest = self.enter.first + u64::from(schedule.enter_ends[group]);
+            while let Some((slot, value, index)) = leaving.next_of::<VALUES>(group) {
+                state.leave(slot, value, index, newest);
             }
-            row = end as usize;
         }
-        output
     }
 
     fn drive_newest(
         &self,
         state: &mut Newest,
-        bit: u8,
         valid: Option<usize>,
         log: &LaneLog,
         slots: &mut Slots,
         groups: &Groups<'_>,
     ) -> Cells {
         state.grow(slots.capacity());
-        let enter = &self.enter;
-        let mut output = Cells::default();
-        let (mut entered, mut row) = (0, 0);
-        for (group, (&end, &time)) in groups.ends.iter().zip(groups.times).enumerate() {
-            let enter_end = self.schedule.enter_ends[group] as usize;
-            for at in entered..enter_end {
-                if enter.masks[at] & bit == 0 {
-                    continue;
-                }
-                let (index, slot) = (enter.first + at as u64, enter.slots[at]);
+        let mut output = Cells::with_capacity(groups.slots.len());
+        let mut entering = Pass::new(&self.enter, &self.schedule.enter_groups);
+        let mut row = 0;
+        loop {
+            let group = entering.group();
+            let before = group.min(groups.ends.len()).checked_sub(1);
+            let end = before.map_or(0, |before| groups.ends[before] as usize);
+            let times = &groups.row_times[row..end];
+            state.read_all(&groups.slots[row..end], times, self.frame.start_micros, &mut output);
+            row = end;
+            if group >= groups.ends.len() {
+                return output;
+            }
+            while let Some((slot, value, index)) = entering.next_of::<true>(group) {
                 let is_valid = valid.is_none_or(|mask| log.has(mask, index));
-                let value = is_valid.then_some(enter.values[at]);
-                if state.enter(slot, log.times.get(index), value) {
+                let slot = slot as u32;
+                if state.enter(slot, log.times.get(index), is_valid.then_some(value)) {
                     slots.retain(slot);
                 }
             }
-            entered = enter_end;
-            let start = time.saturating_sub(self.frame.start_micros);
-            for &slot in &groups.slots[row..end as usize] {
-                output.push(state.read(slot, start));
-            }
-            row = end as usize;
         }
-        output
     }
 
     /// Frees the keys whose newest row no frame at `time` or later can see.
@@ -311,17 +358,16 @@ impl Sliding {
 
     fn enter_again(
         &mut self,
-        rows: std::ops::Range<u64>,
+        rows: Range<u64>,
         log: &LaneLog,
         slots: &mut Slots,
         texts: &[Interner],
     ) {
         self.enter.load(log, &rows);
         self.leave.load(log, &(self.cursor.left..self.cursor.left));
-        self.schedule.enter_ends = vec![(rows.end - rows.start) as u32];
-        self.schedule.leave_ends = vec![0];
+        self.schedule.enter_at_once((rows.end - rows.start) as u32);
         // One group of rows that enter, and none that reads.
-        let groups = Groups { times: &[0], ends: &[0], slots: &[] };
+        let groups = Groups { times: &[0], ends: &[0], slots: &[], row_times: &[] };
         let mut aggregates = std::mem::take(&mut self.aggregates);
         for (spec, state) in &mut aggregates {
             if !matches!(state, State::Newest(_)) {

@@ -158,6 +158,28 @@ pub struct Cells {
 }
 
 impl Cells {
+    pub(crate) fn with_capacity(n_rows: usize) -> Self {
+        Self { values: Vec::with_capacity(n_rows), valid: Vec::with_capacity(n_rows) }
+    }
+
+    /// Appends what `read` gives for each of `n` items: room is made once, not for each.
+    #[inline]
+    pub(crate) fn extend<T>(
+        &mut self,
+        n: usize,
+        items: impl Iterator<Item = T>,
+        read: impl Fn(T) -> Option<u64>,
+    ) {
+        let first = self.values.len();
+        self.values.resize(first + n, 0);
+        self.valid.resize(first + n, false);
+        let cells = self.values[first..].iter_mut().zip(&mut self.valid[first..]);
+        for (item, (value, valid)) in items.zip(cells) {
+            let cell = read(item);
+            (*value, *valid) = (cell.unwrap_or(0), cell.is_some());
+        }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, value: Option<u64>) {
         self.values.push(value.unwrap_or(0));

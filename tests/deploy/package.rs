@@ -1,8 +1,15 @@
 //! What runs it: the image, the compose file's services, the unit, manual pages, the release.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightlatch::config::HttpConfig;
+use nightlatch::history::{History, Limits};
+use nightlatch::serve::{Api, Catalog, Metrics};
 
 use super::*;
 
@@ -277,4 +284,48 @@ fn a_package_holds_what_belongs_beside_the_program() {
         let path = folder.path().join(&name).join(file);
         assert!(fs::metadata(&path).is_ok_and(|file| file.len() > 0), "no {file}");
     }
+}
+
+/// What the compose file's service `passwords` runs, in a folder of a test. Only root may give files to
+/// other users.
+fn make_passwords(folder: &Path) {
+    let compose = read("docker-compose.yml");
+    let lines = service(&compose, "passwords").into_iter();
+    let script = lines.skip_while(|line| line.trim() != "- |").skip(1);
+    let script: Vec<&str> = script.take_while(|line| line.starts_with("        ")).collect();
+    let script = script.join("\n").replace("$$", "$");
+    assert!(script.contains("chown -R 64100 nightlatch"), "{script}");
+    let script = script.replace("/passwords", &folder.display().to_string());
+    let script: Vec<&str> = script.lines().filter(|line| !line.contains("chown")).collect();
+    let made = Command::new("/bin/bash").args(["-euc", &script.join("\n")]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        String::from_utf8_lossy(&made.stdout).contains("tokens of the API: docker compose run")
+    );
+}
+
+#[test]
+fn the_compose_file_makes_the_secrets_that_its_configuration_names() {
+    let folder = tempfile::tempdir().unwrap();
+    make_passwords(folder.path());
+    let toml = read("deploy/nightlatch.toml");
+    let named = toml.split("\"/run/secrets/").skip(1).filter_map(|rest| rest.split('"').next());
+    let named: Vec<_> = named.map(|name| folder.path().join("nightlatch").join(name)).collect();
+    assert_eq!(named.len(), 2, "password of the database, tokens of the API");
+    let texts: Vec<String> = named.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for path in &named {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o400, "{path:?}");
+    }
+    let tokens = folder.path().join("nightlatch/tokens");
+    let roles = fs::read_to_string(&tokens).unwrap();
+    let roles: Vec<&str> = roles.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(roles, ["read", "write"]);
+    let limits = Limits { retention: Duration::from_secs(3600), rows_max: 1 };
+    let history = Arc::new(History::new(&folder.path().join("history.sqlite"), limits));
+    let http = HttpConfig { tokens_file: Some(tokens), ..HttpConfig::default() };
+    let metrics = Metrics::new().unwrap().history;
+    Api::new(history, &http, metrics, Catalog::default()).expect("the program takes the tokens");
+    make_passwords(folder.path());
+    let again: Vec<String> = named.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(again, texts, "a second start changes nothing");
 }

@@ -156,33 +156,6 @@ proptest! {
         let stats = learner.stats();
         prop_assert_eq!((stats.bytes, stats.accounts, stats.logins, stats.addresses), (0, 0, 0, 0));
     }
-
-    /// An account that is forgotten or erased leaves no trace: what is learned of the others is as if
-    /// it had never been, but for the counts that are not of accounts.
-    #[test]
-    fn an_erased_account_leaves_no_trace(events in events(80), next in events(40)) {
-        let config = LearnConfig { settle_after: days(0), ..LearnConfig::default() };
-        let (mut erased, mut never) = (learner(&config), learner(&config));
-        let is_other = |event: &&Event| event.account != "anna" && event.actor_type == "customer";
-        let events: Vec<Event> =
-            events.into_iter().filter(|event| event.actor_type == "customer").collect();
-        let others: Vec<Event> = events.iter().filter(is_other).cloned().collect();
-        learn(&mut erased, &events);
-        erased.erase("anna");
-        learn(&mut never, &others);
-        let shift = events.last().map_or(0, |event| event.time) - START + 1;
-        let next: Vec<Event> =
-            next.into_iter().map(|event| Event { time: event.time + shift, ..event }).collect();
-        let (erased, never) = (learn(&mut erased, &next), learn(&mut never, &next));
-        for row in 0..next.len() {
-            for name in ["ip_accounts", "prefix_accounts", "asn_accounts"] {
-                prop_assert_eq!(integer(&erased, name, row), integer(&never, name, row));
-            }
-            for name in ["risk", "account_age_days", "ip_known_days", "device_known_days"] {
-                prop_assert_eq!(float(&erased, name, row), float(&never, name, row), "{}", name);
-            }
-        }
-    }
 }
 
 fn float_or_integer(batch: &RecordBatch, name: &str, row: usize) -> Option<f64> {

@@ -331,3 +331,41 @@ fn silences_and_destinations_that_change() {
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
     assert_eq!((hook.n_got(), audit.n_got()), (heard.len(), after.len()), "nothing comes twice");
 }
+
+/// The status of a page of the API, asked with a token.
+fn asked(run: &Run, token: &str) -> u16 {
+    let url = format!("http://{}/api/v1/alerts", run.address().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.get(url).bearer_auth(token).send().await.unwrap().status().as_u16()
+    })
+}
+
+#[test]
+fn tokens_are_read_again_and_a_bad_file_keeps_the_old_ones() {
+    const OLD: &str = "an-old-token-0123456789abcdef";
+    const NEW: &str = "a-new-token-0123456789abcdef";
+    let stage = Stage::new();
+    let receiver = Receiver::start();
+    let mut config = stage.config("one", &receiver);
+    let file = stage.secret("tokens", &format!("read soc {OLD}\n"));
+    config.set("history/retention", "30 days").set("http/tokens_file", file);
+    let mut run = config.start();
+    run.until("readiness", |run| run.metric("nightlatch_active") == Some(1.0));
+    assert_eq!((asked(&run, OLD), asked(&run, NEW)), (200, 401));
+    stage.secret("tokens", &format!("read soc {NEW}\n"));
+    reload(&mut run, DONE);
+    assert_eq!((asked(&run, OLD), asked(&run, NEW)), (401, 200));
+    stage.secret("tokens", &format!("read soc {OLD}\nadmin soc {NEW}\n"));
+    reload(&mut run, FAILED);
+    assert_eq!((asked(&run, OLD), asked(&run, NEW)), (401, 200));
+    std::fs::remove_file(stage.path().join("tokens")).unwrap();
+    reload(&mut run, FAILED);
+    assert_eq!(asked(&run, NEW), 200);
+    assert!(run.log().contains("the role is neither read nor write"), "{}", run.log());
+    assert!(!run.log().contains(OLD) && !run.log().contains(NEW));
+    stage.secret("tokens", &format!("write soc {OLD}\n"));
+    reload(&mut run, DONE);
+    assert_eq!((asked(&run, OLD), asked(&run, NEW)), (200, 401));
+}

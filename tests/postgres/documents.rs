@@ -68,16 +68,39 @@ impl Stored {
     }
 
     pub(crate) fn append_incident(&self, document: &Value) {
-        let native = serde_json::to_vec(document).unwrap();
-        let revision = document["revision"].as_u64().unwrap();
-        let id = document["id"].as_str().unwrap();
-        self.rig.outbox.append_document(0, id, revision, native).unwrap();
+        self.append(&[revision(document)]);
     }
 
     /// Waits until so many revisions are stored.
     pub(crate) fn until_delivered(&self, count: u64) {
         until("the deliveries", || self.rig.outcome("db", "delivered") >= count);
         assert_eq!(self.rig.outcome("db", "delivered"), count);
+    }
+}
+
+/// An incident as the pipeline has it.
+fn revision(document: &Value) -> Alert {
+    let text = |key: &str| document[key].as_str().unwrap();
+    let time = |key: &str| DateTime::parse_from_rfc3339(text(key)).unwrap().to_utc();
+    let total = |key: &str| usize::try_from(document[key].as_u64().unwrap()).unwrap();
+    let number = u64::from_str_radix(text("id"), 16).unwrap();
+    let one = alert(number, document["revision"].as_u64().unwrap(), time("started_at"));
+    Alert {
+        status: serde_json::from_value(document["status"].clone()).unwrap(),
+        severity: serde_json::from_value(document["severity"].clone()).unwrap(),
+        rule: text("rule").into(),
+        rule_version: text("rule_version").into(),
+        title: text("title").into(),
+        entity_type: text("entity_type").into(),
+        entity: text("entity").into(),
+        summary: text("summary").to_owned(),
+        updated_at: time("updated_at").timestamp_micros(),
+        accounts_total: total("accounts_total"),
+        matches: document["matches"].as_u64().unwrap(),
+        evidence: Vec::new(),
+        evidence_total: total("evidence_total"),
+        incident: Some(serde_json::from_value(document.clone()).unwrap()),
+        ..one
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tables: made once, by one instance, and not by a program that is older than they are.
 
-use crate::documents::{Stored, alert, attempt, destination, hours_ago, keys};
+use crate::documents::{Stored, alert, attempt, destination, hours_ago, incident, keys};
 use crate::harness::Rig;
 use crate::server::{PASSWORD, shared};
 
@@ -15,13 +15,35 @@ fn tables_are_made_once_whoever_comes_first() {
         }
     });
     let versions = database.query("SELECT version, name FROM schema_versions ORDER BY 1");
-    assert_eq!(versions, [["1", "alerts"], ["2", "incidents"], ["3", "views"]]);
+    assert_eq!(versions, [["1", "alerts"], ["2", "incidents"], ["3", "views"], ["4", "viewed"]]);
     let applied = "SELECT max(applied_at)::text FROM schema_versions";
     let before = database.value(applied);
     assert!(attempt(&keys).delivered);
     assert_eq!(database.value(applied), before);
     assert_eq!(database.value("SELECT count(*) FROM alerts"), "5");
     assert_eq!(database.value("SELECT count(*) FROM all_alerts"), "0", "tests are in no view");
+}
+
+#[test]
+fn rows_of_an_older_version_get_what_is_new() {
+    let stored = Stored::new();
+    stored.append_incident(&incident(7, 1, hours_ago(1)));
+    stored.until_delivered(1);
+    let db = &stored.database;
+    // Back to version 3, as far as it matters.
+    for statement in [
+        "DROP VIEW incident_victims, open_incidents, all_incidents",
+        "ALTER TABLE incidents DROP COLUMN viewed_total",
+        "ALTER TABLE incident_accounts DROP COLUMN viewed",
+        "DELETE FROM schema_versions WHERE version > 3",
+    ] {
+        db.query(statement);
+    }
+    let password = stored.rig.path("password");
+    assert_eq!(attempt(&keys(db, &password)).said, "written");
+    assert_eq!(db.value("SELECT viewed_total FROM open_incidents"), "1");
+    let viewed = db.query("SELECT account FROM incident_victims WHERE viewed");
+    assert_eq!(viewed, [["bob"]]);
 }
 
 #[test]

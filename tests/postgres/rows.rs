@@ -86,12 +86,13 @@ fn an_incident_fills_its_tables_and_the_views() {
     stored.append_incident(&incident(7, 1, start));
     stored.until_delivered(5);
     let db = &stored.database;
-    let rows = db.query("SELECT id, revision, alerts_total, fallen_total FROM incidents");
-    assert_eq!(rows, [[id(7), "2".into(), "2".into(), "1".into()]]);
-    let accounts = "SELECT account, fallen, how FROM incident_accounts ORDER BY account";
+    let rows = db
+        .query("SELECT id, revision, alerts_total, fallen_total, viewed_total FROM open_incidents");
+    assert_eq!(rows, [[id(7), "2".into(), "2".into(), "1".into(), "1".into()]]);
+    let accounts = "SELECT account, fallen, how, viewed FROM incident_victims ORDER BY account";
     assert_eq!(
         db.query(accounts),
-        [["ann@example.org", "t", "guessed password"], ["bob", "f", ""]]
+        [["ann@example.org", "t", "guessed password", "f"], ["bob", "f", "", "t"]]
     );
     let steps =
         "SELECT account, action, events, resources, ip FROM incident_steps ORDER BY account";

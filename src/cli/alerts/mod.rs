@@ -2,8 +2,10 @@
 
 mod evidence;
 mod found;
+mod kept;
 mod list;
 mod show;
+mod store;
 
 use std::path::PathBuf;
 
@@ -32,9 +34,9 @@ pub(super) enum AlertsCommand {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// List the alerts of a file
+    /// List alerts and incidents of the history, or of a file
     List(list::ListArgs),
-    /// Explain one alert: what happened, why it fired, the events that prove it, what to do
+    /// Explain an alert or incident: what happened, why it fired, the events that prove it, what to do
     Show(show::ShowArgs),
     /// Print the alerts that wait for each destination
     #[command(after_help = "Example:\n  nightlatch alerts waiting --config nightlatch.toml")]

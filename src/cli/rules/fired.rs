@@ -205,13 +205,14 @@ pub(super) fn revisions(path: &Path, rule: &Rule, id: &str) -> Result<Vec<Value>
             None => error.hint("`jq -r '[.id, .rule, .entity] | @tsv'` lists those in the file"),
         });
     };
-    check(last, rule, id, &place)?;
+    check(last, rule, &place)?;
     Ok(found)
 }
 
 /// Whether an alert is of this rule, as it is now.
-fn check(alert: &Value, rule: &Rule, id: &str, place: &str) -> Result<()> {
+pub(super) fn check(alert: &Value, rule: &Rule, place: &str) -> Result<()> {
     let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+    let id = text("id");
     if text("rule") != rule.id {
         return Err(Error::usage(format!("alert `{id}` is not of `{}`", rule.id))
             .at(place)

@@ -1,7 +1,6 @@
 //! `nightlatch rules explain RULE --alert ID`: why an alert fired, and what would have kept it silent.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -44,18 +43,21 @@ pub(super) fn why(args: &ExplainArgs, name: &str, id: &str) -> Outcome {
     Ok(Exit::Good)
 }
 
-/// What an alert of a file passed, and what would have kept it silent, for a terminal of 80 columns.
+/// What an alert passed, and what would have kept it silent, for a terminal of 80 columns. Its revisions
+/// come oldest first, as they were read from `place`.
 ///
 /// # Errors
 /// When the alert is of another version of the rule, or does not hold what its conditions ask for.
 pub(in crate::cli) fn reasons(
-    alerts: &Path,
+    revisions: Vec<Value>,
+    place: &str,
     rule: &Rule,
-    id: &str,
     config: &Config,
 ) -> Result<String, Failure> {
     let filter = Filter::of(rule)?;
-    let revisions = fired::revisions(alerts, rule, id)?;
+    if let Some(newest) = revisions.last() {
+        fired::check(newest, rule, place)?;
+    }
     let fired = fired::in_alerts(rule, &filter, revisions, config)?;
     let why = Why { rule, filter: &filter, fired: &fired };
     Ok(why.passed() + &why.silent())

@@ -132,20 +132,6 @@ impl Outbox {
         self.append_batch(&mut batch)
     }
 
-    /// Appends one revision of something that is no alert of a rule, as its JSON.
-    ///
-    /// # Errors
-    /// As [`Outbox::append`].
-    pub fn append_document(
-        &self,
-        at: TimeMicros,
-        id: &str,
-        revision: u64,
-        native: Vec<u8>,
-    ) -> Result<()> {
-        self.append_batch(&mut vec![NewEntry { at, id, revision, native }])
-    }
-
     fn append_batch(&self, batch: &mut Vec<NewEntry<'_>>) -> Result<()> {
         let mut state = self.state();
         batch.retain(|entry| !state.may_come_again.recognise(&entry.native));

@@ -6,10 +6,11 @@ use super::failure::Failure;
 use crate::Error;
 
 /// What brings an empty schema to what this program knows; never changed once released, only added to.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("alerts", include_str!("migrations/0001_alerts.sql")),
     ("incidents", include_str!("migrations/0002_incidents.sql")),
     ("views", include_str!("migrations/0003_views.sql")),
+    ("viewed", include_str!("migrations/0004_viewed.sql")),
 ];
 
 /// The newest version that this program knows.

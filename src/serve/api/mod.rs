@@ -67,6 +67,14 @@ impl Api {
         Ok(Self { shared: Arc::new(Shared { history, desk, metrics, catalog, tokens }) })
     }
 
+    /// Reads the file of tokens again, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be used: then those of before are still good.
+    pub(crate) fn read_tokens_again(&self) -> Result<()> {
+        self.shared.tokens.as_ref().map_or(Ok(()), Tokens::read_again)
+    }
+
     /// Everything below [`ROOT`].
     pub(super) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let empty = Router::new();

@@ -1,7 +1,6 @@
 //! What stands behind the `?`: every parameter once, and none that is not known.
 
 use super::problem::Problem;
-use crate::alert::Status;
 use crate::event::time::parse_rfc3339;
 use crate::history::{Cursor, Filter, FindingKind, StatusFilter};
 use crate::rules::Severity;
@@ -111,7 +110,7 @@ impl Parameters {
             entity: text("entity")?,
             account: text("account")?,
             ip: text("ip")?,
-            status: self.read("status", "opened, updated, closed or open", status)?,
+            status: self.read("status", "opened, updated, closed or open", StatusFilter::parse)?,
             after: self.read("cursor", "the `next_cursor` of the page before", Cursor::parse)?,
         })
     }
@@ -120,14 +119,6 @@ impl Parameters {
 fn severity(text: &str) -> Option<Severity> {
     use Severity::{Critical, High, Info, Low, Medium};
     [Info, Low, Medium, High, Critical].into_iter().find(|one| one.label() == text)
-}
-
-fn status(text: &str) -> Option<StatusFilter> {
-    let all = [Status::Opened, Status::Updated, Status::Closed];
-    match text {
-        "open" => Some(StatusFilter::Open),
-        _ => all.into_iter().find(|one| one.label() == text).map(StatusFilter::Only),
-    }
 }
 
 fn limit(text: &str) -> Option<usize> {

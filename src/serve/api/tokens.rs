@@ -6,7 +6,8 @@
 //! write   soc      3vX0_a_long_random_text_of_24_or_more
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
@@ -38,12 +39,16 @@ pub(in crate::serve) struct Caller {
 pub(in crate::serve) type Sha = [u8; 32];
 
 /// The tokens as their hashes: the file may hold them in the clear, memory does not.
-pub(in crate::serve) struct Tokens(Vec<(Sha, Caller)>);
+pub(in crate::serve) struct Tokens {
+    path: PathBuf,
+    known: RwLock<Vec<(Sha, Caller)>>,
+}
 
 /// A hash of a short token is no less a secret.
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokens({})", self.0.len())
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "Tokens({})", known.len())
     }
 }
 
@@ -53,6 +58,20 @@ impl Tokens {
     /// # Errors
     /// When it cannot be read, when others can read it too, or when a line of it is no token.
     pub(super) fn read(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_owned(), known: RwLock::new(Self::of(path)?) })
+    }
+
+    /// Reads the file again. Who has a token that is there no more is let in no more.
+    ///
+    /// # Errors
+    /// As [`Tokens::read`]; then the old ones stay.
+    pub(super) fn read_again(&self) -> Result<()> {
+        let known = Self::of(&self.path)?;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    fn of(path: &Path) -> Result<Vec<(Sha, Caller)>> {
         let secret = Secret::of_key(KEY, path)?;
         let lines = (1..).zip(secret.expose().lines());
         let lines = lines.filter(|(_, line)| {
@@ -70,20 +89,30 @@ impl Tokens {
                 .at(format!("{} ({KEY})", path.display()))
                 .hint("a line of it is: read NAME TOKEN"));
         }
-        Ok(Self(tokens))
+        Ok(tokens)
     }
 
     /// Who has this token. Takes as long for each, right or wrong.
     pub(in crate::serve) fn caller(&self, token: &str) -> Option<Caller> {
-        let presented: Sha = Sha256::digest(token.as_bytes()).into();
+        self.caller_with(&digest(token))
+    }
+
+    /// Who has the token with this hash.
+    pub(in crate::serve) fn caller_with(&self, presented: &Sha) -> Option<Caller> {
         let mut found = None;
-        for (known, caller) in &self.0 {
-            if is_same(known, &presented) {
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for (known, caller) in all.iter() {
+            if is_same(known, presented) {
                 found = Some(caller);
             }
         }
         found.cloned()
     }
+}
+
+/// The hash by which a token is known.
+pub(in crate::serve) fn digest(token: &str) -> Sha {
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// Looks at every byte, wherever the first difference is.
@@ -120,7 +149,7 @@ fn parse(line: &str) -> Result<(Sha, Caller)> {
             ))
             .hint("openssl rand -hex 32 prints a good one"));
         }
-        None => Sha256::digest(token.as_bytes()).into(),
+        None => self::digest(token),
     };
     Ok((digest, Caller { role, token: Some(name.to_owned()) }))
 }

@@ -16,7 +16,7 @@ use crate::serve::api::guard::{asked_by_own_name, is_own_origin, single};
 use crate::serve::api::handlers::bytes_of;
 use crate::serve::api::parameters::Parameters;
 use crate::serve::api::problem::Problem;
-use crate::serve::api::tokens::{Caller, Role};
+use crate::serve::api::tokens::{Caller, Role, digest};
 
 const COOKIE: &str = "nightlatch_session";
 
@@ -44,14 +44,18 @@ pub(super) async fn admit(
 
 /// Who asks; `None` when nobody is signed in.
 fn viewer(console: &Console, headers: &HeaderMap) -> Asked<Option<Viewer>> {
-    if console.shared.api.shared.tokens.is_none() {
+    let Some(tokens) = &console.shared.api.shared.tokens else {
         asked_by_own_name(headers)?;
         let caller = Caller { role: Role::Write, token: None };
         let form_token = console.shared.form_token.clone();
         return Ok(Some(Viewer { caller, form_token }));
-    }
-    let cookie = cookie(headers);
-    Ok(cookie.and_then(|cookie| console.shared.sessions.viewer(cookie, Instant::now())))
+    };
+    let session =
+        cookie(headers).and_then(|cookie| console.shared.sessions.find(cookie, Instant::now()));
+    Ok(session.and_then(|(token, form_token)| {
+        // What the file of tokens says now counts.
+        Some(Viewer { caller: tokens.caller_with(&token)?, form_token })
+    }))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -124,14 +128,14 @@ pub(super) async fn sign_in(
     };
     let next = links::own_path(form.get("next").unwrap_or("/"));
     let tokens = console.shared.api.shared.tokens.as_ref();
-    let caller = tokens.and_then(|tokens| tokens.caller(form.get("token")?.trim()));
-    let Some(caller) = caller else {
+    let token = digest(form.get("token").unwrap_or_default().trim());
+    if tokens.and_then(|tokens| tokens.caller_with(&token)).is_none() {
         return sign_in_form(StatusCode::UNAUTHORIZED, next, Some("This token is not known."));
-    };
+    }
     if let Some(before) = cookie(&headers) {
         console.shared.sessions.end(before);
     }
-    match console.shared.sessions.begin(caller, Instant::now()) {
+    match console.shared.sessions.begin(token, Instant::now()) {
         Ok(cookie) => with_cookie(see(next), &cookie, AGE_MAX.as_secs()),
         Err(error) => {
             tracing::warn!("the console: {error}");
@@ -199,7 +203,14 @@ fn sign_in_form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::HttpConfig;
+    use crate::history::{History, Limits};
+    use crate::serve::{Api, Catalog, Metrics};
 
     fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
         given
@@ -232,6 +243,35 @@ mod tests {
         for given in foreign {
             assert!(is_foreign(&headers(&given)), "{given:?}");
         }
+    }
+
+    #[test]
+    fn a_session_is_worth_what_its_token_is_worth_now() {
+        const TOKEN: &str = "0123456789abcdef01234567";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let write = |line: String| {
+            std::fs::write(&path, line).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        write(format!("write soc {TOKEN}"));
+        let limits = Limits { retention: Duration::from_secs(1), rows_max: 1 };
+        let history = Arc::new(History::new(&folder.path().join("history"), limits));
+        let http = HttpConfig { tokens_file: Some(path.clone()), ..HttpConfig::default() };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let api = Api::new(history, &http, metrics.history.clone(), Catalog::default()).unwrap();
+        let console = Console::new(&api, metrics, Arc::default()).unwrap();
+        let session = console.shared.sessions.begin(digest(TOKEN), Instant::now()).unwrap();
+        let cookie = HeaderValue::try_from(format!("{COOKIE}={session}")).unwrap();
+        let headers = HeaderMap::from_iter([(header::COOKIE, cookie)]);
+        let may_judge = || viewer(&console, &headers).unwrap().map(|viewer| viewer.may_judge());
+        assert_eq!(may_judge(), Some(true));
+        write(format!("read soc {TOKEN}"));
+        api.read_tokens_again().unwrap();
+        assert_eq!(may_judge(), Some(false));
+        write("read soc another-token-of-a-test-0123".to_owned());
+        api.read_tokens_again().unwrap();
+        assert_eq!(may_judge(), None);
     }
 
     #[test]

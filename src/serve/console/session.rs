@@ -1,12 +1,10 @@
-//! Who is signed in. Sessions live in memory: a restart ends them all, and tokens that are gone with them.
+//! Who is signed in. Sessions live in memory: a restart ends them all. One lasts no longer than its token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use crate::serve::api::tokens::{Caller, Role, Sha, is_same};
+use crate::serve::api::tokens::{Caller, Role, Sha, digest, is_same};
 use crate::{Error, Result};
 
 /// Of more sessions, the one that was used longest ago ends.
@@ -38,7 +36,8 @@ impl Viewer {
 
 #[derive(Debug)]
 struct Session {
-    viewer: Viewer,
+    token: Sha,
+    form_token: String,
     began: Instant,
     used: Instant,
 }
@@ -54,13 +53,13 @@ impl Session {
 pub(super) struct Sessions(Mutex<HashMap<Sha, Session>>);
 
 impl Sessions {
-    /// Begins a session, and gives the value of its cookie.
+    /// Begins a session of whoever has a token, by its hash; gives the value of its cookie.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub(super) fn begin(&self, caller: Caller, now: Instant) -> Result<String> {
+    pub(super) fn begin(&self, token: Sha, now: Instant) -> Result<String> {
         let (cookie, form_token) = (random()?, random()?);
-        let session = Session { viewer: Viewer { caller, form_token }, began: now, used: now };
+        let session = Session { token, form_token, began: now, used: now };
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.is_over(now));
         if sessions.len() >= SESSIONS_MAX {
@@ -73,22 +72,19 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// Whose cookie this is, if the session is not over.
-    pub(super) fn viewer(&self, cookie: &str, now: Instant) -> Option<Viewer> {
+    /// The hash of the token to which a cookie belongs, and the token of its forms, if the session is
+    /// not over.
+    pub(super) fn find(&self, cookie: &str, now: Instant) -> Option<(Sha, String)> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get_mut(&digest(cookie)).filter(|session| !session.is_over(now))?;
         session.used = now;
-        Some(session.viewer.clone())
+        Some((session.token, session.form_token.clone()))
     }
 
     /// Ends a session.
     pub(super) fn end(&self, cookie: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest(cookie));
     }
-}
-
-fn digest(text: &str) -> Sha {
-    Sha256::digest(text.as_bytes()).into()
 }
 
 /// 64 hexadecimal digits that nobody guesses.
@@ -107,24 +103,20 @@ pub(super) fn random() -> Result<String> {
 mod tests {
     use super::*;
 
-    fn caller() -> Caller {
-        Caller { role: Role::Read, token: Some("grafana".to_owned()) }
-    }
-
     #[test]
     fn a_session_ends_when_it_is_idle_old_or_told_so() {
         let (sessions, start) = (Sessions::default(), Instant::now());
         let after = |seconds: u64| start + Duration::from_secs(seconds);
-        let idle = sessions.begin(caller(), start).unwrap();
-        assert!(sessions.viewer(&idle, after(3600)).is_some());
-        assert!(sessions.viewer(&idle, after(7201)).is_none());
-        let old = sessions.begin(caller(), start).unwrap();
-        assert!((1..=24).all(|half| sessions.viewer(&old, after(half * 1800)).is_some()));
-        assert!(sessions.viewer(&old, after(24 * 1800 + 1)).is_none());
-        let ended = sessions.begin(caller(), start).unwrap();
+        let idle = sessions.begin(digest("a token"), start).unwrap();
+        assert!(sessions.find(&idle, after(3600)).is_some());
+        assert!(sessions.find(&idle, after(7201)).is_none());
+        let old = sessions.begin(digest("a token"), start).unwrap();
+        assert!((1..=24).all(|half| sessions.find(&old, after(half * 1800)).is_some()));
+        assert!(sessions.find(&old, after(24 * 1800 + 1)).is_none());
+        let ended = sessions.begin(digest("a token"), start).unwrap();
         sessions.end(&ended);
-        assert!(sessions.viewer(&ended, start).is_none());
-        assert!(sessions.viewer("", start).is_none());
+        assert!(sessions.find(&ended, start).is_none());
+        assert!(sessions.find("", start).is_none());
     }
 
     #[test]
@@ -132,17 +124,18 @@ mod tests {
         let (sessions, start) = (Sessions::default(), Instant::now());
         let at = |number: usize| start + Duration::from_millis(number as u64);
         let cookies: Vec<String> = (0..=SESSIONS_MAX)
-            .map(|number| sessions.begin(caller(), at(number)).unwrap())
+            .map(|number| sessions.begin(digest("a token"), at(number)).unwrap())
             .collect();
         let now = at(SESSIONS_MAX);
-        let alive = cookies.iter().filter(|cookie| sessions.viewer(cookie, now).is_some());
+        let alive = cookies.iter().filter(|cookie| sessions.find(cookie, now).is_some());
         assert_eq!(alive.count(), SESSIONS_MAX);
-        assert!(sessions.viewer(&cookies[0], now).is_none());
+        assert!(sessions.find(&cookies[0], now).is_none());
     }
 
     #[test]
     fn a_form_is_known_by_its_token_alone() {
-        let viewer = Viewer { caller: caller(), form_token: random().unwrap() };
+        let caller = Caller { role: Role::Read, token: Some("grafana".to_owned()) };
+        let viewer = Viewer { caller, form_token: random().unwrap() };
         assert!(viewer.is_own_form(&viewer.form_token));
         for wrong in ["", "0", &viewer.form_token[1..], &random().unwrap()] {
             assert!(!viewer.is_own_form(wrong));

@@ -44,8 +44,8 @@ const SERVE: Duration = Duration::from_millis(20);
 
 /// Defaults that differ from the library's, on purpose; a user may change them.
 const DEFAULTS: [(&str, &str); 3] = [
-    // Memory is bounded: so much is fetched ahead, over all partitions.
-    ("queued.max.messages.kbytes", "32768"),
+    // Memory is bounded: so much is fetched ahead of each partition.
+    ("queued.max.messages.kbytes", "4096"),
     // How soon fetching goes on after that limit.
     ("fetch.queue.backoff.ms", "50"),
     super::lease::SESSION_TIMEOUT,

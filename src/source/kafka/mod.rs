@@ -4,8 +4,9 @@
 //! or stands by. Which one is active is decided apart from that, by the [`Lease`].
 //!
 //! One thread polls: whoever calls [`Source::next`]. While the pipeline takes nothing, nothing is
-//! polled for a moment, and the library fetches ahead up to `queued.max.messages.kbytes`. When that
-//! moment gets long, fetching is paused and polling goes on, so that the connection stays alive.
+//! polled for a moment, and the library fetches ahead, for each partition up to
+//! `queued.max.messages.kbytes`. When that moment gets long, fetching is paused and polling goes on, so
+//! that the connection stays alive.
 
 mod connection;
 mod context;
@@ -15,6 +16,7 @@ mod lease;
 mod metrics;
 mod partitions;
 mod places;
+mod queues;
 mod standing;
 mod start;
 mod topics;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
@@ -44,12 +47,8 @@ use context::Context;
 use discovery::Discovery;
 use partitions::{Difference, Partitions};
 
-/// A poll waits at most so long; then the caller may look after other things.
+/// A wait for records takes at most so long; then the caller may look after other things.
 const POLL: Duration = Duration::from_millis(100);
-/// Messages are gathered for at most so long before they are handed on.
-const GATHER: Duration = Duration::from_millis(20);
-/// Gathered bytes above which only the input that holds the watermark back is read on.
-const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The pipeline may take nothing for so long before fetching is paused: a pause throws away what was
 /// fetched ahead.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
@@ -60,14 +59,12 @@ const REMINDER: Duration = Duration::from_secs(30);
 
 /// A reader of all partitions.
 pub struct Kafka {
-    consumer: Arc<BaseConsumer<Context>>,
+    // Dropped before the consumer, as the queues in it want it.
     partitions: Partitions,
+    consumer: Arc<BaseConsumer<Context>>,
     discovery: Discovery,
     link: Link,
     cluster: Cluster,
-    batch_events: usize,
-    /// Some partitions are paused, so that others are read first.
-    paused: bool,
     /// Since when the pipeline has taken nothing.
     full_since: Option<Instant>,
     /// All partitions are paused, because the pipeline takes nothing.
@@ -111,13 +108,13 @@ impl Kafka {
         let offsets = connection.offsets(&found)?;
         let found: Vec<_> =
             found.into_iter().zip(offsets).map(|((topic, n), offset)| (topic, n, offset)).collect();
-        let mut partitions = Partitions::new(options, metrics);
+        let (consumer, topics) = (Arc::new(connection.consumer), connection.topics);
+        let mut partitions = Partitions::new(options, consumer.clone(), metrics);
         let positions = match &options.start {
             Start::Positions(positions) | Start::Since(_, positions) => positions.as_slice(),
             Start::Beginning => &[],
         };
-        partitions.begin(origins, positions, &found);
-        let (consumer, topics) = (Arc::new(connection.consumer), connection.topics);
+        partitions.begin(origins, positions, &found)?;
         connection::assign(&consumer, &found)?;
         let discovery = Discovery::start(&consumer, topics, options.discover_every)?;
         consumer.context().metrics.connected.set(1);
@@ -133,8 +130,6 @@ impl Kafka {
             discovery,
             link: Link { brokers: brokers.clone(), up: true, said_at: Instant::now() },
             cluster: cluster.clone(),
-            batch_events: options.batch_events,
-            paused: false,
             full_since: None,
             held_back: false,
             failure: None,
@@ -151,7 +146,7 @@ impl Kafka {
     /// # Errors
     /// The reason why nobody says it.
     pub fn retention(&self) -> Result<Vec<Retention>, String> {
-        let mut topics: Vec<&str> = self.partitions.all().map(|(_, topic, _)| topic).collect();
+        let mut topics: Vec<&str> = self.partitions.all().map(|(topic, _)| topic).collect();
         topics.sort_unstable();
         topics.dedup();
         if topics.is_empty() {
@@ -182,41 +177,25 @@ impl Kafka {
         }
     }
 
-    /// Takes what is there; waits only for the first message.
-    fn gather(&mut self, wanted: Option<InputId>, wait: Duration) -> Result<()> {
-        if !self.held_back {
-            self.hold_back(wanted);
-        }
-        let (started, mut timeout, mut received_at) = (Instant::now(), wait, 0);
-        for _ in 0..self.batch_events {
-            let context = self.consumer.context();
+    /// Serves what the library has to say; records come by the queues of their partitions.
+    fn serve(&mut self) -> Result<()> {
+        let context = self.consumer.context();
+        loop {
             let callbacks = context.callbacks();
-            let polled = self.consumer.poll(timeout);
-            if !timeout.is_zero() {
-                // After the wait: a record that came just now is not from the future.
-                received_at = now();
-                timeout = Duration::ZERO;
-            }
-            let called_back = context.callbacks() != callbacks;
-            if called_back {
-                for statistics in context.take_statistics() {
-                    self.link.notice(&statistics, context);
-                    if !self.held_back {
-                        self.partitions.learn(&statistics);
-                    }
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(error)) => failed(&error, &context.metrics)?,
+                Some(Ok(message)) => {
+                    return Err(Error::unexpected("a record came by the wrong queue")
+                        .detail(format!("{}[{}]", message.topic(), message.partition())));
                 }
+                None if context.callbacks() == callbacks => break,
+                None => {}
             }
-            match polled {
-                Some(Ok(message)) => self.partitions.keep(&message, received_at),
-                Some(Err(error)) => failed(&error, &mut self.partitions, &context.metrics)?,
-                None if called_back => {}
-                None => {
-                    self.partitions.look_at_snapshots(true);
-                    break;
-                }
-            }
-            if started.elapsed() > wait + GATHER {
-                break;
+        }
+        for statistics in context.take_statistics() {
+            self.link.notice(&statistics, context);
+            if !self.held_back {
+                self.partitions.learn(&statistics)?;
             }
         }
         Ok(())
@@ -225,7 +204,7 @@ impl Kafka {
     /// Reads new partitions, and lets go of those that are gone.
     fn discover(&mut self) -> Result<()> {
         let Some(survey) = self.discovery.news() else { return Ok(()) };
-        let Difference { new, gone } = self.partitions.compare(&survey);
+        let Difference { new, gone } = self.partitions.compare(&survey)?;
         if !gone.is_empty() {
             connection::unassign(&self.consumer, &gone);
         }
@@ -238,45 +217,22 @@ impl Kafka {
         self.full_since = None;
         if self.held_back {
             self.partitions.doubt();
-            self.set_fetching(true, |_| true);
-            (self.held_back, self.paused) = (false, false);
+            self.set_fetching(true);
+            self.held_back = false;
             self.consumer.context().metrics.paused.set(0);
             tracing::info!("the pipeline takes events again");
         }
     }
 
-    /// Stops the fetching of inputs that are far ahead, while the wanted one is behind.
-    fn hold_back(&mut self, wanted: Option<InputId>) {
-        let held_bytes = self.partitions.held_bytes();
-        let behind = wanted.filter(|input| self.partitions.lacks_batch(*input));
-        match behind {
-            Some(behind) if held_bytes > HELD_BYTES_MAX => {
-                self.set_fetching(true, |input| input == behind);
-                self.set_fetching(false, |input| input != behind);
-                self.paused = true;
-            }
-            _ if self.paused && held_bytes < HELD_BYTES_MAX / 2 => {
-                self.set_fetching(true, |_| true);
-                self.paused = false;
-            }
-            _ => {}
-        }
-    }
-
-    fn set_fetching(&self, on: bool, of: impl Fn(InputId) -> bool) {
+    fn set_fetching(&self, on: bool) {
         let mut list = TopicPartitionList::new();
-        for (_, topic, number) in self.partitions.all().filter(|(input, ..)| of(*input)) {
+        for (topic, number) in self.partitions.all() {
             list.add_partition(topic, number);
         }
         let done = if on { self.consumer.resume(&list) } else { self.consumer.pause(&list) };
         if let Err(error) = done {
             tracing::debug!(%error, on, "cannot pause or resume partitions");
         }
-    }
-
-    fn next_known(&mut self, wanted: Option<InputId>) -> Option<Delivery> {
-        let news = self.partitions.news.pop_front();
-        news.or_else(|| self.partitions.take_batch(wanted).map(Delivery::Batch))
     }
 }
 
@@ -290,12 +246,20 @@ impl Source for Kafka {
             return Err(failure);
         }
         self.go_on();
-        if let Some(delivery) = self.next_known(wanted) {
-            return Ok(Some(delivery));
+        if let Some(news) = self.partitions.news.pop_front() {
+            return Ok(Some(news));
         }
         self.discover()?;
-        self.gather(wanted, POLL)?;
-        Ok(Some(self.next_known(wanted).unwrap_or(Delivery::Nothing)))
+        self.serve()?;
+        self.partitions.expect();
+        let batch = self.partitions.next_batch(wanted)?;
+        // What there is to tell of an input comes before its records.
+        self.partitions.news.extend(batch.map(Delivery::Batch));
+        let next = self.partitions.news.pop_front();
+        if next.is_none() {
+            self.partitions.wait(POLL);
+        }
+        Ok(Some(next.unwrap_or(Delivery::Nothing)))
     }
 
     /// A short wait needs nothing: the library's queue is bounded. In a long one it is paused, and
@@ -306,14 +270,15 @@ impl Source for Kafka {
             return std::thread::sleep(SHORT_WAIT);
         }
         if !self.held_back {
-            self.set_fetching(false, |_| true);
+            self.set_fetching(false);
             self.held_back = true;
             self.consumer.context().metrics.paused.set(1);
             tracing::info!("the pipeline takes no events; Kafka waits for it");
         }
-        if let Err(error) = self.gather(None, LONG_WAIT) {
+        if let Err(error) = self.serve() {
             self.failure.get_or_insert(error);
         }
+        std::thread::sleep(LONG_WAIT);
     }
 }
 
@@ -348,11 +313,7 @@ fn any_up(statistics: &Statistics) -> bool {
 }
 
 /// Everything but a fatal error is for the library to try again; here it is counted and told.
-fn failed(error: &KafkaError, partitions: &mut Partitions, metrics: &KafkaMetrics) -> Result<()> {
-    if let KafkaError::PartitionEOF(number) = error {
-        partitions.end(*number);
-        return Ok(());
-    }
+fn failed(error: &KafkaError, metrics: &KafkaMetrics) -> Result<()> {
     let kind = kind(error);
     metrics.error(kind);
     match kind {

@@ -4,21 +4,28 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::statistics::Statistics;
 
-use super::KafkaOptions;
+use super::context::Context;
 use super::metrics::KafkaMetrics;
 use super::places::Places;
+use super::queues::Queues;
 use super::standing::{Snapshot, Standing};
 use super::start::Position;
 use super::topics::{self, Survey};
+use super::{KafkaOptions, failed, now};
+use crate::Result;
 use crate::event::reject::{RejectReason, Rejection};
 use crate::event::{OriginKind, Origins, TimeMicros};
 use crate::source::{Delivery, InputId, RawBatch};
 
 /// The others wait at most so long for the input that holds the watermark back.
 const HOLD: Duration = Duration::from_secs(1);
+/// Records are gathered for at most so long before they are handed on.
+const GATHER: Duration = Duration::from_millis(20);
 /// A broker that was silent for less than this is there: a fetch is answered within half a second.
 const SILENCE_MIN: Duration = Duration::from_secs(2);
 
@@ -40,17 +47,8 @@ struct Partition {
     /// Offsets that never came: the first, and the one that came instead.
     gap: Option<(i64, i64)>,
     standing: Standing,
-    /// Newest snapshot that nobody has looked at yet.
-    snapshot: Option<Snapshot>,
-    /// Batches that are not handed on yet.
-    held: VecDeque<Held>,
-}
-
-/// A batch that is not handed on yet.
-struct Held {
-    batch: RawBatch,
-    /// Bytes of all its records, those set aside among them.
-    n_bytes: usize,
+    /// Records that are not handed on yet.
+    held: Option<RawBatch>,
 }
 
 /// What has changed between two looks at the topics.
@@ -70,7 +68,9 @@ pub(super) struct Partitions {
     places: Places,
     /// Events about inputs that the caller has not heard yet; they go before any batch.
     pub(super) news: VecDeque<Delivery>,
-    held_bytes: usize,
+    queues: Queues,
+    /// The input that was read last out of turn.
+    last: InputId,
     /// The input that the others wait for, and since when.
     holding: Option<(InputId, Instant)>,
     idle_after: Duration,
@@ -83,7 +83,11 @@ pub(super) struct Partitions {
 const MISSED_MAX: u32 = 2;
 
 impl Partitions {
-    pub(super) fn new(options: &KafkaOptions, metrics: KafkaMetrics) -> Self {
+    pub(super) fn new(
+        options: &KafkaOptions,
+        consumer: Arc<BaseConsumer<Context>>,
+        metrics: KafkaMetrics,
+    ) -> Self {
         Self {
             topics: HashMap::new(),
             inputs: HashMap::new(),
@@ -91,7 +95,8 @@ impl Partitions {
             origins: Origins::default(),
             places: Places::default(),
             news: VecDeque::new(),
-            held_bytes: 0,
+            queues: Queues::new(consumer),
+            last: InputId(0),
             holding: None,
             idle_after: options.idle_after,
             record_bytes_max: options.record_bytes_max,
@@ -108,7 +113,7 @@ impl Partitions {
         origins: &mut Origins,
         positions: &[Position],
         partitions: &[(String, i32, Option<i64>)],
-    ) {
+    ) -> Result<()> {
         self.origins = origins.clone();
         let is_there = |position: &Position| {
             let same = |(topic, number, _): &&(String, i32, _)| {
@@ -118,18 +123,21 @@ impl Partitions {
         };
         for position in positions {
             match is_there(position) {
-                Some((topic, number, offset)) => drop(self.add(topic, *number, *offset)),
+                Some((topic, number, offset)) => {
+                    self.add(topic, *number, *offset)?;
+                }
                 None => self.absent(position),
             }
         }
         for (topic, number, offset) in partitions {
             if !self.topics.get(topic).is_some_and(|topic| topic.inputs.contains_key(number)) {
-                self.add(topic, *number, *offset);
+                self.add(topic, *number, *offset)?;
             }
         }
         // All are known before the first delivery: nobody need be told.
         self.news.retain(|news| !matches!(news, Delivery::Topic(..)));
         *origins = self.origins.clone();
+        Ok(())
     }
 
     /// The partition of a checkpoint is no longer read: its input ends at once.
@@ -147,7 +155,7 @@ impl Partitions {
         input
     }
 
-    fn add(&mut self, topic: &str, number: i32, next_offset: Option<i64>) -> InputId {
+    fn add(&mut self, topic: &str, number: i32, next_offset: Option<i64>) -> Result<InputId> {
         let input = self.next_input();
         let (name, origin) = self.topic(topic);
         tracing::info!(topic, partition = number, next_offset, "reading a partition");
@@ -162,11 +170,11 @@ impl Partitions {
             next_offset,
             gap: None,
             standing: Standing::default(),
-            snapshot: None,
-            held: VecDeque::new(),
+            held: None,
         };
         self.inputs.insert(input, partition);
-        input
+        self.queues.open(input, topic, number)?;
+        Ok(input)
     }
 
     fn topic(&mut self, name: &str) -> (Arc<str>, u32) {
@@ -182,13 +190,13 @@ impl Partitions {
     }
 
     /// Compares with the topics that are there now.
-    pub(super) fn compare(&mut self, survey: &Survey) -> Difference {
+    pub(super) fn compare(&mut self, survey: &Survey) -> Result<Difference> {
         let is_new = |(topic, number): &(String, i32)| {
             !self.topics.get(topic).is_some_and(|topic| topic.inputs.contains_key(number))
         };
         let new: Vec<_> = topics::partitions(survey).into_iter().filter(is_new).collect();
         for (topic, number) in &new {
-            let input = self.add(topic, *number, None);
+            let input = self.add(topic, *number, None)?;
             self.news.push_back(Delivery::Joined(input));
         }
         for (name, topic) in &mut self.topics {
@@ -197,7 +205,8 @@ impl Partitions {
         let is_gone = |topic: &&Topic| topic.missed >= MISSED_MAX && !topic.inputs.is_empty();
         let gone: Vec<_> =
             self.topics.values().filter(is_gone).map(|topic| topic.name.clone()).collect();
-        Difference { new, gone: gone.iter().flat_map(|topic| self.vanish(topic)).collect() }
+        let gone = gone.iter().flat_map(|topic| self.vanish(topic)).collect();
+        Ok(Difference { new, gone })
     }
 
     fn vanish(&mut self, name: &str) -> Vec<(String, i32)> {
@@ -206,13 +215,12 @@ impl Partitions {
         let inputs = self.topics.get_mut(name).map(|topic| std::mem::take(&mut topic.inputs));
         let mut gone = Vec::new();
         for (number, input) in inputs.into_iter().flatten() {
-            if let Some(partition) = self.inputs.remove(&input) {
-                let n_bytes: usize = partition.held.iter().map(|held| held.n_bytes).sum();
-                self.held_bytes = self.held_bytes.saturating_sub(n_bytes);
-                // What was fetched before is still worth reading.
-                let batches = partition.held.into_iter().map(|held| Delivery::Batch(held.batch));
-                self.news.extend(batches);
+            // What was fetched before is still worth reading.
+            while let Ok(Some(batch)) = self.read(input) {
+                self.news.push_back(Delivery::Batch(batch));
             }
+            self.queues.close(input);
+            self.inputs.remove(&input);
             self.metrics.forget_lag(name, number);
             self.news.push_back(Delivery::Finished(input));
             gone.push((name.to_owned(), number));
@@ -229,80 +237,82 @@ impl Partitions {
         self.places.clone()
     }
 
-    // ---- Records in
+    // ---- Records in, batches out
 
-    /// Copies a message into the batch of its partition.
-    pub(super) fn keep(&mut self, message: &BorrowedMessage<'_>, received_at: TimeMicros) {
-        let number = message.partition();
-        let input = self.topics.get(message.topic()).and_then(|topic| topic.inputs.get(&number));
-        let Some((input, partition)) =
-            input.and_then(|input| Some((*input, self.inputs.get_mut(input)?)))
-        else {
-            return;
-        };
-        if partition.standing.record(message.offset()) {
-            self.news.push_back(Delivery::Active(input));
-        }
-        partition.expect(message.offset());
-        let Some(payload) = message.payload() else {
-            self.metrics.tombstones_dropped.inc();
-            return;
-        };
-        let held = partition.open_batch(input, received_at, self.batch_events);
-        held.keep(message.offset(), payload, received_at, self.record_bytes_max);
-        self.held_bytes += payload.len();
-    }
-
-    /// The library names the partition's number alone: with several topics that may be ambiguous,
-    /// and then only the statistics tell.
-    pub(super) fn end(&mut self, number: i32) {
-        let mut same = self.inputs.values_mut().filter(|partition| partition.number == number);
-        if let (Some(partition), None) = (same.next(), same.next()) {
-            partition.standing.end();
-        }
-    }
-
-    // ---- Batches out
-
-    pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
-    }
-
-    /// Whether the input is read and has nothing that could be handed on.
-    pub(super) fn lacks_batch(&self, input: InputId) -> bool {
-        self.inputs.get(&input).is_some_and(|partition| partition.held.is_empty())
-    }
-
-    /// All partitions, with their inputs.
-    pub(super) fn all(&self) -> impl Iterator<Item = (InputId, &str, i32)> {
-        self.inputs.iter().map(|(input, partition)| (*input, &*partition.topic, partition.number))
-    }
-
-    pub(super) fn take_batch(&mut self, wanted: Option<InputId>) -> Option<RawBatch> {
-        let input = self.choose(wanted)?;
-        let partition = self.inputs.get_mut(&input)?;
-        let Held { batch, n_bytes } = partition.held.pop_front()?;
-        self.held_bytes = self.held_bytes.saturating_sub(n_bytes);
-        Some(batch)
-    }
-
-    /// The wanted input where it has a batch. While it is behind, the others wait, so that none
-    /// runs far ahead of it in event time; but not for ever.
-    fn choose(&mut self, wanted: Option<InputId>) -> Option<InputId> {
-        let wanted = wanted.and_then(|input| Some((input, self.inputs.get(&input)?)));
-        if let Some((input, partition)) = wanted {
-            if !partition.held.is_empty() {
+    /// All that has come of the input with the lowest time, as a batch. While it has nothing and is
+    /// behind, the others wait, so that none runs far ahead of it in event time; but not for ever.
+    pub(super) fn next_batch(&mut self, wanted: Option<InputId>) -> Result<Option<RawBatch>> {
+        if let Some(input) = wanted.filter(|input| self.inputs.contains_key(input)) {
+            if let Some(batch) = self.read(input)? {
                 self.holding = None;
-                return Some(input);
+                return Ok(Some(batch));
             }
-            if !partition.standing.at_end() && self.hold_for(input) {
-                return None;
+            if !self.is_at_end(input) && self.hold_for(input) {
+                return Ok(None);
             }
         }
-        // The one with most in store, so that nobody starves.
-        let full = self.inputs.iter().filter(|(_, partition)| !partition.held.is_empty());
-        full.max_by_key(|(input, partition)| (partition.held.len(), **input))
-            .map(|(input, _)| *input)
+        for input in self.queues.after(self.last) {
+            if let Some(batch) = self.read(input)? {
+                self.last = input;
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_at_end(&self, input: InputId) -> bool {
+        self.inputs.get(&input).is_some_and(|partition| partition.standing.at_end())
+    }
+
+    /// All that has come of an input.
+    fn read(&mut self, input: InputId) -> Result<Option<RawBatch>> {
+        let started = Instant::now();
+        let received_at = now();
+        while self.n_held(input) < self.batch_events && started.elapsed() < GATHER {
+            if !self.take_record(input, received_at)? {
+                break;
+            }
+        }
+        Ok(self.inputs.get_mut(&input).and_then(|partition| partition.held.take()))
+    }
+
+    fn n_held(&self, input: InputId) -> usize {
+        let held = self.inputs.get(&input).and_then(|partition| partition.held.as_ref());
+        held.map_or(0, |batch| batch.len() + batch.rejections.len())
+    }
+
+    /// Takes one record out of the partition's queue; false when that is empty.
+    fn take_record(&mut self, input: InputId, received_at: TimeMicros) -> Result<bool> {
+        let Some(partition) = self.inputs.get_mut(&input) else { return Ok(false) };
+        match self.queues.poll(input) {
+            Some(Ok(message)) => {
+                if partition.standing.record(message.offset()) {
+                    self.news.push_back(Delivery::Active(input));
+                }
+                if !partition.keep(input, &message, received_at, self.record_bytes_max) {
+                    self.metrics.tombstones_dropped.inc();
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => partition.standing.end(),
+            Some(Err(error)) => failed(&error, &self.metrics)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// From now on [`Partitions::wait`] waits for what comes.
+    pub(super) fn expect(&self) {
+        self.queues.expect();
+    }
+
+    /// Waits until a partition that had no record has one.
+    pub(super) fn wait(&self, timeout: Duration) {
+        self.queues.wait(timeout);
+    }
+
+    /// All partitions.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.inputs.values().map(|partition| (&*partition.topic, partition.number))
     }
 
     fn hold_for(&mut self, input: InputId) -> bool {
@@ -317,68 +327,87 @@ impl Partitions {
 
     // ---- What the library's statistics tell
 
-    pub(super) fn learn(&mut self, statistics: &Statistics) {
-        // What nobody could look at while the queue was empty is looked at as it is.
-        self.look_at_snapshots(false);
-        let silence_max_micros = self.idle_after.max(SILENCE_MIN).as_micros();
-        for partition in self.inputs.values_mut() {
-            let topic = statistics.topics.get(&*partition.topic);
-            let Some(known) = topic.and_then(|topic| topic.partitions.get(&partition.number))
-            else {
-                continue;
-            };
-            let fresh = statistics.brokers.values().any(|broker| {
-                let silence = u128::try_from(broker.rxidle).unwrap_or(u128::MAX);
-                broker.nodeid == known.broker
-                    && broker.state == "UP"
-                    && silence < silence_max_micros
-            });
-            partition.snapshot = Some(Snapshot {
-                at_micros: statistics.ts,
-                next_offset: known.next_offset,
-                high_watermark: known.hi_offset,
-                fresh,
-                drained: false,
-            });
-            if known.hi_offset < 0 {
-                continue;
-            }
-            if let Some(n_lost) = partition.find_lost(known.lo_offset) {
-                self.metrics.lost(&partition.topic, partition.number, n_lost);
-            }
-            let start = partition.next_offset.unwrap_or(known.lo_offset).max(0);
-            let lag = partition.standing.lag(known.hi_offset, start);
-            self.metrics.set_lag(&partition.topic, partition.number, lag);
+    /// Finds out who is idle, and how far reading is behind.
+    pub(super) fn learn(&mut self, statistics: &Statistics) -> Result<()> {
+        let received_at = now();
+        for input in self.queues.after(self.last) {
+            // An empty queue says that all that was fetched when the statistics were made is here.
+            // To see that, a record is taken out where there is one.
+            let drained = !self.take_record(input, received_at)?;
+            self.learn_of(input, statistics, drained);
         }
+        Ok(())
+    }
+
+    fn learn_of(&mut self, input: InputId, statistics: &Statistics, drained: bool) {
+        let Some(partition) = self.inputs.get_mut(&input) else { return };
+        let topic = statistics.topics.get(&*partition.topic);
+        let Some(known) = topic.and_then(|topic| topic.partitions.get(&partition.number)) else {
+            return;
+        };
+        let silence_max_micros = self.idle_after.max(SILENCE_MIN).as_micros();
+        let fresh = statistics.brokers.values().any(|broker| {
+            let silence = u128::try_from(broker.rxidle).unwrap_or(u128::MAX);
+            broker.nodeid == known.broker && broker.state == "UP" && silence < silence_max_micros
+        });
+        let snapshot = Snapshot {
+            at_micros: statistics.ts,
+            next_offset: known.next_offset,
+            high_watermark: known.hi_offset,
+            fresh,
+            drained,
+        };
+        // For the others a partition is at its end only when all of it is handed on.
+        if partition.held.is_none() {
+            let idle_after_micros = i64::try_from(self.idle_after.as_micros()).unwrap_or(i64::MAX);
+            match partition.standing.observe(&snapshot, idle_after_micros) {
+                Some(true) => self.news.push_back(Delivery::Idle(input)),
+                Some(false) => self.news.push_back(Delivery::Active(input)),
+                None => {}
+            }
+        }
+        if known.hi_offset < 0 {
+            return;
+        }
+        if let Some(n_lost) = partition.find_lost(known.lo_offset) {
+            self.metrics.lost(&partition.topic, partition.number, n_lost);
+        }
+        let start = partition.next_offset.unwrap_or(known.lo_offset).max(0);
+        let lag = partition.standing.lag(known.hi_offset, start);
+        self.metrics.set_lag(&partition.topic, partition.number, lag);
     }
 
     /// Fetching was held up: what the library knew of the ends of partitions is old.
     pub(super) fn doubt(&mut self) {
         for partition in self.inputs.values_mut() {
-            partition.snapshot = None;
             partition.standing.doubt();
-        }
-    }
-
-    /// Finds out who is idle. `drained`: the queue was empty just now, so that all that was fetched
-    /// when the snapshots were taken is here.
-    pub(super) fn look_at_snapshots(&mut self, drained: bool) {
-        let idle_after_micros = i64::try_from(self.idle_after.as_micros()).unwrap_or(i64::MAX);
-        for (input, partition) in &mut self.inputs {
-            // For the others a partition is at its end only when all of it is handed on.
-            let snapshot = partition.snapshot.take().filter(|_| partition.held.is_empty());
-            let Some(snapshot) = snapshot else { continue };
-            let snapshot = Snapshot { drained, ..snapshot };
-            match partition.standing.observe(&snapshot, idle_after_micros) {
-                Some(true) => self.news.push_back(Delivery::Idle(*input)),
-                Some(false) => self.news.push_back(Delivery::Active(*input)),
-                None => {}
-            }
         }
     }
 }
 
 impl Partition {
+    /// Copies a record into the batch that is not handed on yet; false when it has no value.
+    fn keep(
+        &mut self,
+        input: InputId,
+        message: &BorrowedMessage<'_>,
+        received_at: TimeMicros,
+        bytes_max: usize,
+    ) -> bool {
+        self.expect(message.offset());
+        let Some(payload) = message.payload() else { return false };
+        let (origin, number) = (self.origin, self.number);
+        let new = || RawBatch::new(input, origin, number, received_at);
+        let batch = self.held.get_or_insert_with(new);
+        (batch.received_at, batch.written_at) = (received_at, received_at);
+        if payload.len() <= bytes_max {
+            batch.push(message.offset(), payload);
+        } else {
+            batch.rejections.push(too_long(batch, message.offset(), payload, bytes_max));
+        }
+        true
+    }
+
     /// A record came. Where others were to come before it, a later look at the partition's start
     /// tells whether retention took them: compaction and transactions leave gaps too.
     fn expect(&mut self, offset: i64) {
@@ -411,47 +440,17 @@ impl Partition {
         };
         (end > first).then_some(end - first)
     }
-
-    /// The newest batch, or a new one where that is full.
-    fn open_batch(
-        &mut self,
-        input: InputId,
-        received_at: TimeMicros,
-        events_max: usize,
-    ) -> &mut Held {
-        let index = match self.held.back() {
-            Some(held) if held.n_records() < events_max => self.held.len() - 1,
-            _ => {
-                let batch = RawBatch::new(input, self.origin, self.number, received_at);
-                self.held.push_back(Held { batch, n_bytes: 0 });
-                self.held.len() - 1
-            }
-        };
-        &mut self.held[index]
-    }
 }
 
-impl Held {
-    fn n_records(&self) -> usize {
-        self.batch.len() + self.batch.rejections.len()
-    }
-
-    fn keep(&mut self, offset: i64, record: &[u8], received_at: TimeMicros, bytes_max: usize) {
-        let batch = &mut self.batch;
-        (batch.received_at, batch.written_at) = (received_at, received_at);
-        self.n_bytes += record.len();
-        if record.len() <= bytes_max {
-            return batch.push(offset, record);
-        }
-        let n_bytes = record.len();
-        batch.rejections.push(Rejection {
-            place: batch.place_of(offset),
-            reason: RejectReason::RecordTooLong,
-            message: format!(
-                "record of {n_bytes} bytes is longer than {bytes_max}\n\
-                 hint: raise input.record_bytes_max"
-            ),
-            raw: record.to_vec(),
-        });
+fn too_long(batch: &RawBatch, offset: i64, record: &[u8], bytes_max: usize) -> Rejection {
+    let n_bytes = record.len();
+    Rejection {
+        place: batch.place_of(offset),
+        reason: RejectReason::RecordTooLong,
+        message: format!(
+            "record of {n_bytes} bytes is longer than {bytes_max}\n\
+             hint: raise input.record_bytes_max"
+        ),
+        raw: record.to_vec(),
     }
 }

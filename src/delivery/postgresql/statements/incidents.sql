@@ -1,6 +1,6 @@
 INSERT INTO incidents (
     id, revision, status, title, severity, started_at, updated_at, accounts_total, ips, ips_total,
-    alerts_total, fallen_total, summary, attack, sources, merged_into, document
+    alerts_total, fallen_total, viewed_total, summary, attack, sources, merged_into, document
 )
 SELECT
     d ->> 'id',
@@ -15,6 +15,7 @@ SELECT
     (d ->> 'ips_total')::bigint,
     coalesce((d ->> 'alerts_total')::bigint, (d ->> 'matches')::bigint),
     coalesce((d ->> 'fallen_total')::bigint, 0),
+    coalesce((d ->> 'viewed_total')::bigint, 0),
     d ->> 'summary',
     ARRAY(SELECT jsonb_array_elements_text(d -> 'attack')),
     coalesce(d -> 'sources', '{}'),
@@ -34,6 +35,7 @@ ON CONFLICT (id) DO UPDATE SET
     ips_total = excluded.ips_total,
     alerts_total = excluded.alerts_total,
     fallen_total = excluded.fallen_total,
+    viewed_total = excluded.viewed_total,
     summary = excluded.summary,
     attack = excluded.attack,
     sources = excluded.sources,

@@ -1,0 +1,66 @@
+//! Rows of a lane, the same each time.
+
+use nightlatch::window::{AggregateSpec, Frame, Function, LaneInput, LaneSpec};
+
+pub(crate) const BATCH_ROWS: usize = 8192;
+pub(crate) const MINUTE: i64 = 60_000_000;
+
+/// Two windows, in each `count(*)`, a filtered count and an exact distinct count.
+pub(crate) fn spec() -> LaneSpec {
+    let aggregate = |function, mask| AggregateSpec { function, mask, value: 0, valid: None };
+    let aggregates = vec![
+        aggregate(Function::Count, 0),
+        aggregate(Function::Count, 1),
+        aggregate(Function::CountDistinct, 0),
+    ];
+    let frame = |minutes| Frame { start_micros: minutes * MINUTE, end_micros: 0 };
+    LaneSpec {
+        n_key_columns: 1,
+        n_masks: 2,
+        n_values: 1,
+        windows: vec![(frame(5), aggregates.clone()), (frame(60), aggregates)],
+        lags: Vec::new(),
+    }
+}
+
+/// Login-like events at a steady rate: uniform keys, eight addresses a key, one in ten fails.
+pub(crate) struct Events {
+    n_keys: u64,
+    micros_between: i64,
+    pub(crate) time: i64,
+    row: u32,
+    state: u64,
+}
+
+impl Events {
+    pub(crate) fn new(n_keys: u64, micros_between: i64) -> Self {
+        Self { n_keys, micros_between, time: 0, row: 0, state: 2019 }
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood 2014).
+    fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// The next rows.
+    pub(crate) fn batch(&mut self) -> LaneInput {
+        let mut input =
+            LaneInput { masks: vec![Vec::new()], values: vec![Vec::new()], ..Default::default() };
+        for _ in 0..BATCH_ROWS {
+            let random = self.random();
+            let key = random % self.n_keys;
+            self.time += self.micros_between;
+            self.row = self.row.wrapping_add(1);
+            input.times.push(self.time);
+            input.rows.push(self.row);
+            input.keys.extend([key, 0]);
+            input.masks[0].push(if (random >> 32).is_multiple_of(10) { 0b11 } else { 0b01 });
+            input.values[0].push(key * 8 + (random >> 40) % 8);
+        }
+        input
+    }
+}
