@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// How long one writer waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The steps from an empty file to the newest schema; `user_version` says how many were taken.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("schema/0001_begin.sql"), include_str!("schema/0002_evidence.sql")];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 64;
 
