@@ -15,7 +15,11 @@ use crate::{Error, Result};
 /// How long one writer waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The steps from an empty file to the newest schema; `user_version` says how many were taken.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("members.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/0001_begin.sql"),
+    include_str!("schema/0002_evidence.sql"),
+    include_str!("schema/0003_members.sql"),
+];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 64;
 

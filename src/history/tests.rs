@@ -167,7 +167,7 @@ fn an_alert_knows_its_incident_in_an_older_file_too() {
     assert_eq!((of(&rig, 1), of(&rig, 2)), (Some(id(5).into()), None));
     // As the version before left it.
     let older = rusqlite::Connection::open(rig.path()).unwrap();
-    older.execute_batch("DROP TABLE members; PRAGMA user_version = 1").unwrap();
+    older.execute_batch("DROP TABLE members; PRAGMA user_version = 2").unwrap();
     drop(older);
     rig.history = History::new(&rig.path(), rig.history.limits);
     assert_eq!((of(&rig, 1), of(&rig, 2)), (Some(id(5).into()), None));
@@ -405,6 +405,28 @@ fn what_is_too_old_or_too_much_is_gone_with_all_that_hangs_on_it() {
     let gone = format!("{:032x}", 700);
     assert!(!text.windows(32).any(|bytes| bytes == gone.as_bytes()), "it is overwritten");
     assert!(text.len() < 100_000, "and the room is given back: {}", text.len());
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("schema/0001_begin.sql")).unwrap();
+    old.execute_batch(
+        r#"PRAGMA user_version = 1;
+        INSERT INTO findings VALUES (1, 'alert', 'a', 1, 'opened', 'r', 3, 'ip', '192.0.2.1', 0, 0, 0, 0, NULL);
+        INSERT INTO documents VALUES (1, '{"evidence":[{"file":"log","line":7,"time":"2019-11-04T00:00:00Z"}]}');
+        INSERT INTO evidence (finding, position, time, file, line) VALUES (1, 1, '2019-11-04T00:00:00Z', 'log', 7);"#,
+    )
+    .unwrap();
+    drop(old);
+    let history = History::new(&path, Limits { retention: Duration::from_secs(60), rows_max: 10 });
+    let details = history.details(FindingKind::Alert, "a").unwrap().unwrap();
+    assert_eq!(
+        (details.evidence[0].file.as_deref(), details.evidence[0].line),
+        (Some("log"), Some(7))
+    );
 }
 
 #[test]

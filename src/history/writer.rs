@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::file::{self, Opened};
 use super::{FindingKind, unusable};
-use crate::delivery::record::{AlertRecord, EvidenceRecord};
+use crate::delivery::record::AlertRecord;
 use crate::event::TimeMicros;
 use crate::event::time::parse_rfc3339;
 use crate::{Error, Result};
@@ -143,8 +143,7 @@ impl<'a> Row<'a> {
                 let finding = self.insert(transaction)?;
                 self.note_revision(transaction, finding)?;
                 self.write_names(transaction, finding)?;
-                self.write_members(transaction, finding)?;
-                self.write_evidence(transaction, finding)
+                self.write_members(transaction, finding)
             }
             Some((finding, revision, started_at)) => {
                 self.note_revision(transaction, finding)?;
@@ -153,12 +152,12 @@ impl<'a> Row<'a> {
                 }
                 self.update(transaction, finding)?;
                 if started_at != self.started_at {
-                    delete(transaction, "DELETE FROM names WHERE finding = ?", finding)?;
+                    let mut delete =
+                        transaction.prepare_cached("DELETE FROM names WHERE finding = ?")?;
+                    delete.execute([finding])?;
                 }
                 self.write_names(transaction, finding)?;
-                self.write_members(transaction, finding)?;
-                delete(transaction, "DELETE FROM evidence WHERE finding = ?", finding)?;
-                self.write_evidence(transaction, finding)
+                self.write_members(transaction, finding)
             }
         }
     }
@@ -246,23 +245,4 @@ impl<'a> Row<'a> {
         }
         Ok(())
     }
-
-    fn write_evidence(&self, transaction: &Transaction<'_>, finding: i64) -> rusqlite::Result<()> {
-        let mut insert = transaction.prepare_cached(
-            "INSERT INTO evidence (finding, position, time, source, file, line, topic, partition, \
-             \"offset\", event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
-        for (position, event) in (1_i64..).zip(&self.record.evidence) {
-            let EvidenceRecord { source, file, line, topic, partition, offset, time, event_id } =
-                event;
-            insert.execute(params![
-                finding, position, time, source, file, line, topic, partition, offset, event_id
-            ])?;
-        }
-        Ok(())
-    }
-}
-
-fn delete(transaction: &Transaction<'_>, statement: &str, finding: i64) -> rusqlite::Result<()> {
-    transaction.prepare_cached(statement)?.execute([finding]).map(drop)
 }

@@ -1,4 +1,4 @@
--- Version 2. Which incident an alert belongs to.
+-- Version 3. Which incident an alert belongs to.
 CREATE TABLE members (
     alert TEXT NOT NULL,
     finding INTEGER NOT NULL REFERENCES findings ON DELETE CASCADE,
