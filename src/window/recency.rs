@@ -7,40 +7,42 @@ use crate::event::TimeMicros;
 const NONE: u32 = u32::MAX;
 const NEVER: TimeMicros = TimeMicros::MIN;
 
-/// Slots in the order of their newest row, so that those beyond a horizon are found at the front.
+/// Slots in the order of their newest row, so that those beyond a horizon are found at the front. What
+/// is kept of that row lies beside its time: one line of the processor's cache for both.
 #[derive(Debug)]
-pub(crate) struct Recency {
-    lines: Vec<Line>,
+pub(crate) struct Recency<V> {
+    lines: Vec<Line<V>>,
     oldest: u32,
     newest: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Line {
+struct Line<V> {
     time: TimeMicros,
     older: u32,
     newer: u32,
+    value: V,
 }
 
-impl Recency {
+impl<V: Copy + Default> Recency<V> {
     pub(crate) fn new() -> Self {
         Self { lines: Vec::new(), oldest: NONE, newest: NONE }
     }
 
     pub(crate) fn grow(&mut self, n: usize) {
-        let line = Line { time: NEVER, older: NONE, newer: NONE };
+        let line = Line { time: NEVER, older: NONE, newer: NONE, value: V::default() };
         self.lines.resize(n.max(self.lines.len()), line);
     }
 
-    /// Time of the newest row of a slot, if it has one.
+    /// The newest row of a slot, if it has one.
     #[inline]
-    pub(crate) fn time(&self, slot: u32) -> Option<TimeMicros> {
-        let time = self.lines[slot as usize].time;
-        (time != NEVER).then_some(time)
+    fn newest_of(&self, slot: u32) -> Option<(TimeMicros, V)> {
+        let line = &self.lines[slot as usize];
+        (line.time != NEVER).then_some((line.time, line.value))
     }
 
     /// Notes a row; true when the slot had none.
-    pub(crate) fn touch(&mut self, slot: u32, time: TimeMicros) -> bool {
+    pub(crate) fn touch(&mut self, slot: u32, time: TimeMicros, value: V) -> bool {
         let is_new = self.lines[slot as usize].time == NEVER;
         if self.newest != slot {
             if !is_new {
@@ -48,7 +50,8 @@ impl Recency {
             }
             self.append(slot);
         }
-        self.lines[slot as usize].time = time.max(NEVER + 1);
+        let line = &mut self.lines[slot as usize];
+        (line.time, line.value) = (time.max(NEVER + 1), value);
         is_new
     }
 
@@ -101,40 +104,37 @@ impl Recency {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.lines.capacity() * size_of::<Line>()
+        self.lines.capacity() * size_of::<Line<V>>()
     }
 }
 
 /// `max(time)` and `last_value(x)`: the newest row of each key that the mask lets in.
 #[derive(Debug)]
 pub(crate) struct Newest {
-    pub(crate) recency: Recency,
-    values: Vec<(u64, bool)>,
+    pub(crate) recency: Recency<Option<u64>>,
 }
 
 impl Newest {
     pub(crate) fn new() -> Self {
-        Self { recency: Recency::new(), values: Vec::new() }
+        Self { recency: Recency::new() }
     }
 
     pub(crate) fn grow(&mut self, n: usize) {
         self.recency.grow(n);
-        self.values.resize(n.max(self.values.len()), (0, false));
     }
 
     /// True when the slot was empty before.
     pub(crate) fn enter(&mut self, slot: u32, time: TimeMicros, value: Option<u64>) -> bool {
-        self.values[slot as usize] = (value.unwrap_or(0), value.is_some());
-        self.recency.touch(slot, time)
+        self.recency.touch(slot, time, value)
     }
 
     /// The newest row of each key, for [`Newest::restore`].
     pub(crate) fn entries(&self) -> RecencyEntries {
         let mut entries = RecencyEntries::default();
         for slot in self.recency.in_order() {
-            let (value, valid) = self.values[slot as usize];
-            let time = self.recency.time(slot).unwrap_or(NEVER);
-            entries.push(slot, time, valid.then_some(value));
+            if let Some((time, value)) = self.recency.newest_of(slot) {
+                entries.push(slot, time, value);
+            }
         }
         entries
     }
@@ -165,22 +165,21 @@ impl Newest {
     ) {
         let rows = slots.iter().zip(times);
         output.extend(slots.len(), rows, |(slot, time)| {
-            let (value, valid) = self.values[*slot as usize];
             let start = time.saturating_sub(reach_micros);
-            let inside = self.recency.time(*slot).is_some_and(|time| time >= start);
-            (inside && valid).then_some(value)
+            let newest = self.recency.newest_of(*slot).filter(|(time, _)| *time >= start);
+            newest.and_then(|(_, value)| value)
         });
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.recency.bytes() + self.values.capacity() * 16
+        self.recency.bytes()
     }
 }
 
 /// `lag(x, n)` within a horizon: the last `n` rows of each key.
 #[derive(Debug)]
 pub(crate) struct Lag {
-    pub(crate) recency: Recency,
+    pub(crate) recency: Recency<()>,
     /// `n` entries for each slot, newest first.
     entries: Vec<Entry>,
     n: usize,
@@ -219,7 +218,7 @@ impl Lag {
         entries.rotate_right(1);
         entries[0] =
             Entry { time: time.max(NEVER + 1), value: value.unwrap_or(0), valid: value.is_some() };
-        self.recency.touch(slot, time)
+        self.recency.touch(slot, time, ())
     }
 
     /// The newest rows of each key, for [`Lag::restore`].
@@ -278,13 +277,13 @@ mod tests {
         let mut recency = Recency::new();
         recency.grow(3);
         for (slot, time) in [(0, 1), (1, 2), (2, 3), (0, 4), (1, 5)] {
-            recency.touch(slot, time);
+            recency.touch(slot, time, ());
         }
         assert_eq!(recency.expire(3), None);
         assert_eq!(recency.expire(6), Some(2));
         assert_eq!(recency.expire(6), Some(0));
         assert_eq!(recency.expire(6), Some(1));
         assert_eq!(recency.expire(6), None);
-        assert!(recency.touch(2, 9));
+        assert!(recency.touch(2, 9, ()));
     }
 }
