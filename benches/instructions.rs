@@ -5,16 +5,16 @@
 
 #[path = "workload/json.rs"]
 mod json;
-#[path = "workload/rows.rs"]
-mod rows;
+#[path = "workload/lane.rs"]
+mod lane;
 
 use std::hint::black_box;
 
 use json::{big, small};
+use lane::{Events, MINUTE, spec};
 use nightlatch::event::decode::{DecodeLimits, Decoder, Format};
 use nightlatch::source::{InputId, RawBatch};
 use nightlatch::window::{Interner, Lane, LaneInput, LaneLimits};
-use rows::{Events, MINUTE, spec};
 
 const NOW: i64 = 2_000_000_000_000_000;
 

@@ -2,14 +2,14 @@
 //! count in each; one thread. Prints bytes of state for each event in the window, and what is left when
 //! the windows have passed.
 
-#[path = "workload/rows.rs"]
-mod rows;
+#[path = "workload/lane.rs"]
+mod lane;
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lane::{BATCH_ROWS, Events, MINUTE, spec};
 use nightlatch::window::{Interner, Lane, LaneLimits};
-use rows::{BATCH_ROWS, Events, MINUTE, spec};
 
 fn windows(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("window_core");
