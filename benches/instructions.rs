@@ -5,6 +5,7 @@
 
 #[path = "workload/json.rs"]
 mod json;
+#[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]
 mod lane;
 

@@ -1,8 +1,10 @@
-//! The whole program beside a real broker: how fast it drains a topic, and how long an event takes to
-//! a webhook at half of that load.
+//! The whole program beside a real broker (B4 of the benchmark suite): how fast it drains a topic beside
+//! a bare consumer that only counts, with two rules and with all, with checkpoints and with the history;
+//! and how long an event takes to a webhook at half of that load.
 //!
 //! `cargo bench --bench live` (Java 17 for the broker, see `scripts/install-prerequisites --tests`).
-//! `NIGHTLATCH_BENCH_EVENTS` (1000000) and `NIGHTLATCH_BENCH_SECONDS` (30) set the size.
+//! `NIGHTLATCH_BENCH_EVENTS` (1000000), `NIGHTLATCH_BENCH_SECONDS` (30) and `NIGHTLATCH_BENCH_ROUNDS` (3)
+//! set the size. Prints tab-separated lines `b4 case engine metric value`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)] // a benchmark may panic
 
@@ -23,6 +25,8 @@ use axum::body::Bytes;
 use axum::routing::post;
 use hdrhistogram::Histogram;
 use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use run::Run;
 
@@ -30,6 +34,8 @@ const PARTITIONS: i32 = 8;
 const LATENESS_MILLIS: u64 = 200;
 /// One event of so many is a probe: it makes an alert of its own.
 const PROBE_EVERY: u64 = 500;
+/// The same where alerts are what is measured.
+const PROBE_OFTEN: u64 = 60;
 
 const PROBE_RULE: &str = "/*
 title    = \"Probe\"
@@ -41,6 +47,44 @@ summary  = \"probe {account}\"
 SELECT time, account FROM events WHERE action = 'password_change' AND account LIKE 'probe-%'
 ";
 
+/// What `benches/peers/flink` runs too.
+const PAIR_RULES: [(&str, &str); 2] = [
+    (
+        "brute_force_pair",
+        "/*
+title    = \"Many failures of one account\"
+severity = \"high\"
+entity   = \"account\"
+quiet    = \"10 minutes\"
+summary  = \"{failures} failed logins to {account}\"
+*/
+SELECT time, account, count(*) OVER recent AS failures
+FROM (SELECT time, account FROM events WHERE action = 'login' AND outcome = 'failure') AS failed
+WINDOW recent AS (
+    PARTITION BY account ORDER BY time RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW
+)
+QUALIFY failures >= 20
+",
+    ),
+    (
+        "credential_stuffing_pair",
+        "/*
+title    = \"One address fails at many accounts\"
+severity = \"high\"
+entity   = \"ip\"
+quiet    = \"10 minutes\"
+summary  = \"{accounts} accounts from {ip}\"
+*/
+SELECT time, ip, count(*) OVER recent AS failures, count(DISTINCT account) OVER recent AS accounts
+FROM (SELECT time, ip, account FROM events WHERE action = 'login' AND outcome = 'failure') AS failed
+WINDOW recent AS (
+    PARTITION BY ip ORDER BY time RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW
+)
+QUALIFY failures >= 15 AND accounts >= 10
+",
+    ),
+];
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -50,9 +94,9 @@ fn now_micros() -> u64 {
 }
 
 /// A login, or a probe, as a sender writes it. Times are epoch microseconds.
-fn event(number: u64, time_micros: u64, line: &mut String) {
+fn event(number: u64, probe_every: u64, time_micros: u64, line: &mut String) {
     line.clear();
-    if number.is_multiple_of(PROBE_EVERY) {
+    if number.is_multiple_of(probe_every) {
         write!(
             line,
             r#"{{"time":{time_micros},"action":"password_change","outcome":"success","account":"probe-{time_micros}-{number}","ip":"192.0.2.1"}}"#
@@ -91,8 +135,8 @@ fn send(producer: &BaseProducer, topic: &str, number: u64, line: &str) {
     }
 }
 
-/// The default rules and the probe.
-fn rules(folder: &Path) -> PathBuf {
+/// The default rules and the probe in `rules`, two rules in `pair`.
+fn write_rules(folder: &Path) {
     let rules = folder.join("rules");
     std::fs::create_dir(&rules).unwrap();
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("queries")).unwrap() {
@@ -102,48 +146,122 @@ fn rules(folder: &Path) -> PathBuf {
         }
     }
     std::fs::write(rules.join("probe.sql"), PROBE_RULE).unwrap();
-    rules
+    let pair = folder.join("pair");
+    std::fs::create_dir(&pair).unwrap();
+    for (name, text) in PAIR_RULES {
+        std::fs::write(pair.join(name).with_extension("sql"), text).unwrap();
+    }
 }
 
-fn configuration(folder: &Path, name: &str, topic: &str, checkpoint: &str, rest: &str) -> PathBuf {
-    let path = folder.join(format!("{name}.toml"));
-    let text = format!(
-        "rules = \"{0}/rules\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
-         [state]\nfolder = \"{0}/{name}\"\ncheckpoint_every = \"{checkpoint}\"\n\
-         [order]\nlateness = \"{LATENESS_MILLIS} milliseconds\"\n\
-         [kafka]\nbrokers = \"{1}\"\ngroup = \"{2}\"\ntopics = [\"{topic}\"]\n\
-         [alerts]\nstdout = false\n{rest}\n",
-        folder.display(),
-        broker::address(),
-        broker::unique("bench"),
-    );
-    std::fs::write(&path, text).unwrap();
-    path
+/// How the program runs in one case.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    folder: &'a Path,
+    topic: &'a str,
+    /// Folder of the rules.
+    rules: &'a str,
+    checkpoint_every: &'a str,
 }
 
-/// Events a second from a topic that is full already, up to the last one read.
-fn drain(folder: &Path, name: &str, topic: &str, n_events: u64, checkpoint_every: &str) -> f64 {
-    let rest = format!("file = \"{}/{name}.jsonl\"", folder.display());
-    let mut run = Run::start(&configuration(folder, name, topic, checkpoint_every, &rest));
-    run.until("the first event", |run| run.metric("nightlatch_events_total") > Some(0.0));
-    let (started, first) = (Instant::now(), run.metric("nightlatch_events_total").unwrap());
-    run.within(Duration::from_secs(600), "all events", |run| {
-        run.metric("nightlatch_events_total") >= Some(n_events as f64)
-    });
-    let rate = (n_events as f64 - first) / started.elapsed().as_secs_f64();
-    assert_eq!(run.terminate(), Some(0), "{}", run.log());
-    rate
+impl Setup<'_> {
+    fn configuration(&self, name: &str, rest: &str) -> PathBuf {
+        let path = self.folder.join(format!("{name}.toml"));
+        let text = format!(
+            "rules = \"{0}/{1}\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+             [state]\nfolder = \"{0}/{name}\"\ncheckpoint_every = \"{2}\"\n\
+             [order]\nlateness = \"{LATENESS_MILLIS} milliseconds\"\n\
+             [kafka]\nbrokers = \"{3}\"\ngroup = \"{4}\"\ntopics = [\"{5}\"]\n{rest}\n",
+            self.folder.display(),
+            self.rules,
+            self.checkpoint_every,
+            broker::address(),
+            broker::unique("bench"),
+            self.topic,
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Drains a topic that is full already, up to the last event read, and tells how that went.
+    fn drain(&self, case: &str, n_events: u64, rest: &str) -> f64 {
+        let name = broker::unique("drain");
+        let rest = format!(
+            "[alerts]\nstdout = false\nfile = \"{0}/{name}.jsonl\"\n{rest}",
+            self.folder.display()
+        );
+        let mut run = Run::start(&self.configuration(&name, &rest));
+        run.until("the first event", |run| run.metric("nightlatch_events_total") > Some(0.0));
+        let (started, first) = (Instant::now(), run.metric("nightlatch_events_total").unwrap());
+        let cpu_before = cpu_seconds(run.child.id());
+        run.within(Duration::from_secs(600), "all events", |run| {
+            run.metric("nightlatch_events_total") >= Some(n_events as f64)
+        });
+        let (seconds, events) = (started.elapsed().as_secs_f64(), n_events as f64 - first);
+        let cpu = cpu_seconds(run.child.id()) - cpu_before;
+        let alerts = run.metric("nightlatch_alerts_total").unwrap_or(0.0);
+        tell(case, "nightlatch", "events_per_second", events / seconds);
+        tell(case, "nightlatch", "cpu_seconds_per_million_events", cpu / events * 1e6);
+        tell(case, "nightlatch", "alerts_per_second", alerts / seconds);
+        tell(case, "nightlatch", "resident_megabytes", resident_megabytes(run.child.id()));
+        assert_eq!(run.terminate(), Some(0), "{}", run.log());
+        events / seconds
+    }
 }
 
-fn fill(topic: &str, n_events: u64) {
+fn tell(case: &str, engine: &str, metric: &str, value: f64) {
+    println!("b4\t{case}\t{engine}\t{metric}\t{value:.1}");
+}
+
+/// Time of a process on the processors.
+fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // User and system time, in ticks of 10 ms on Linux.
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+fn resident_megabytes(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// Events a second of a consumer that only counts them.
+fn drain_bare(topic: &str, n_events: u64) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker::address())
+        .set("group.id", broker::unique("bare"))
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    consumer.subscribe(&[topic]).unwrap();
+    let (mut started, mut n_read, mut n_bytes) = (None, 0, 0);
+    while n_read < n_events {
+        let Some(message) = consumer.poll(Duration::from_secs(30)) else {
+            panic!("no more events")
+        };
+        started.get_or_insert_with(Instant::now);
+        n_bytes += message.unwrap().payload().map_or(0, <[u8]>::len);
+        n_read += 1;
+    }
+    let seconds = started.unwrap().elapsed().as_secs_f64();
+    tell("bare", "rdkafka", "events_per_second", n_read as f64 / seconds);
+    tell("bare", "rdkafka", "bytes_per_event", n_bytes as f64 / n_read as f64);
+}
+
+fn fill(probe_every: u64, n_events: u64) -> String {
+    let topic = broker::unique("drain");
+    broker::create_topic(&topic, PARTITIONS);
     let producer = producer();
     let (start, mut line) = (now_micros() - 3_600_000_000, String::new());
     for number in 0..n_events {
         // An hour of events, as fast as they can be written.
-        event(number, start + number * 3_600_000_000 / n_events, &mut line);
-        send(&producer, topic, number, &line);
+        event(number, probe_every, start + number * 3_600_000_000 / n_events, &mut line);
+        send(&producer, &topic, number, &line);
     }
     producer.flush(Duration::from_secs(60)).unwrap();
+    topic
 }
 
 type Latencies = Arc<Mutex<Histogram<u64>>>;
@@ -176,21 +294,22 @@ fn receiver(latencies: Latencies) -> (tokio::runtime::Runtime, std::net::SocketA
     (runtime, address)
 }
 
-fn latency(folder: &Path, rate: f64, seconds: u64) {
+fn latency(folder: &Path, case: &str, rules: &str, rate: f64, seconds: u64) {
     let latencies: Latencies = Arc::new(Mutex::new(Histogram::new(3).unwrap()));
     let (_runtime, address) = receiver(latencies.clone());
-    let secret = folder.join("secret");
+    let secret = folder.join(format!("{case}.secret"));
     std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr").unwrap();
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let topic = broker::unique("latency");
     broker::create_topic(&topic, PARTITIONS);
     let rest = format!(
-        "[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{address}/\"\n\
+        "[alerts]\nstdout = false\n[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{address}/\"\n\
          secret_files = [\"{}\"]\nallow_private = true\nrules = [\"probe\"]",
         secret.display()
     );
-    let mut run = Run::start(&configuration(folder, "latency", &topic, "30 seconds", &rest));
+    let setup = Setup { folder, topic: &topic, rules, checkpoint_every: "30 seconds" };
+    let mut run = Run::start(&setup.configuration(case, &rest));
     run.until("readiness", |run| run.get("/-/ready").is_some_and(|(status, _)| status == 200));
     let producer = producer();
     let (started, mut line, mut number) = (Instant::now(), String::new(), 0u64);
@@ -198,7 +317,7 @@ fn latency(folder: &Path, rate: f64, seconds: u64) {
         let due = (started.elapsed().as_secs_f64() * rate) as u64;
         while number < due {
             number += 1;
-            event(number, now_micros(), &mut line);
+            event(number, PROBE_EVERY, now_micros(), &mut line);
             send(&producer, &topic, number, &line);
         }
         producer.poll(Duration::ZERO);
@@ -208,35 +327,36 @@ fn latency(folder: &Path, rate: f64, seconds: u64) {
     std::thread::sleep(Duration::from_secs(2));
     let latencies = latencies.lock().unwrap();
     let millis = |quantile: f64| latencies.value_at_quantile(quantile) as f64 / 1e3;
-    println!(
-        "latency: {:.0} events/s for {seconds} s, {} probes: event to webhook beyond lateness p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
-        number as f64 / seconds as f64,
-        latencies.len(),
-        millis(0.5),
-        millis(0.99),
-        millis(0.999),
-        millis(1.0),
-    );
+    tell(case, "nightlatch", "events_per_second", number as f64 / seconds as f64);
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
+        tell(case, "nightlatch", &format!("{name}_beyond_lateness_millis"), millis(quantile));
+    }
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
 }
 
 fn main() {
     let n_events = setting("NIGHTLATCH_BENCH_EVENTS", 1_000_000);
+    let seconds = setting("NIGHTLATCH_BENCH_SECONDS", 30);
     let folder = tempfile::tempdir().unwrap();
-    rules(folder.path());
-    let topic = broker::unique("drain");
-    broker::create_topic(&topic, PARTITIONS);
-    fill(&topic, n_events);
+    write_rules(folder.path());
+    let (topic, alerting) = (fill(PROBE_EVERY, n_events), fill(PROBE_OFTEN, n_events));
+    let all =
+        Setup { folder: folder.path(), topic: &topic, rules: "rules", checkpoint_every: "1 hour" };
+    let history = "[history]\nretention = \"1 day\"";
     let mut rates = Vec::new();
-    for round in 0..3 {
-        let with = drain(folder.path(), &format!("with-{round}"), &topic, n_events, "1 second");
-        let without = drain(folder.path(), &format!("without-{round}"), &topic, n_events, "1 hour");
-        println!(
-            "drain: {with:.0} events/s with a checkpoint each second, {without:.0} without: {:.1} % slower",
-            (1.0 - with / without) * 100.0
-        );
-        rates.push(without);
+    for _ in 0..setting("NIGHTLATCH_BENCH_ROUNDS", 3) {
+        drain_bare(&topic, n_events);
+        Setup { rules: "pair", ..all }.drain("two-rules", n_events, "");
+        rates.push(all.drain("all-rules", n_events, ""));
+        Setup { checkpoint_every: "1 second", ..all }.drain("checkpoints", n_events, "");
+        let alerting = Setup { topic: &alerting, ..all };
+        alerting.drain("alerts", n_events, "");
+        alerting.drain("alerts-and-history", n_events, history);
     }
-    rates.sort_by(f64::total_cmp);
-    latency(folder.path(), rates[1] / 2.0, setting("NIGHTLATCH_BENCH_SECONDS", 30));
+    latency(folder.path(), "latency-all-rules", "rules", median(rates) / 2.0, seconds);
 }

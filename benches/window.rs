@@ -2,6 +2,7 @@
 //! count in each; one thread. Prints bytes of state for each event in the window, and what is left when
 //! the windows have passed.
 
+#[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]
 mod lane;
 
