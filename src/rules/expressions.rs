@@ -7,8 +7,8 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::create_physical_expr;
 
-use super::durations::with_durations;
 use super::program::{NodeId, NodeKind, Program, SelectionId, node_id, node_name};
+use super::utc::for_utc;
 
 impl Program {
     /// The expression's node; its columns are named as [`node_name`] says.
@@ -22,8 +22,7 @@ impl Program {
         if let Some(&node) = self.expressions.get(&(expr.clone(), selection)) {
             return Ok(node);
         }
-        let shared =
-            self.with_shared_conditions(with_durations(expr.clone(), &self.schema(&expr)?)?)?;
+        let shared = self.with_shared_conditions(for_utc(expr.clone(), &self.schema(&expr)?)?)?;
         let inputs = inputs_of(&shared);
         let df_schema = self.schema(&shared)?;
         let schema = df_schema.as_arrow();

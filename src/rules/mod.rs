@@ -7,7 +7,6 @@ mod context;
 mod deviation;
 mod diagnosis;
 mod distance;
-mod durations;
 mod engine;
 mod evaluation;
 mod explain;
@@ -25,6 +24,7 @@ mod program;
 mod qualify;
 mod rule_plan;
 mod statement;
+mod utc;
 mod window_plan;
 
 use std::path::PathBuf;
