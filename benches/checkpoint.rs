@@ -132,6 +132,8 @@ fn main() {
     let manifest: EngineManifest = serde_json::from_str(&manifest).unwrap();
     let known_until = run.n_rows as i64 * MICROS_BETWEEN;
     let outcome = restored.restore(&manifest, &BlockReader::new(run.folder.path()), known_until);
-    println!("restore: {:.2?}, lanes {:?}", start.elapsed(), outcome.kept);
+    let restored_after = start.elapsed();
+    println!("restore: {restored_after:.2?}, lanes {:?}", outcome.kept);
+    println!("b7\t{n_rows}-events\tnightlatch\tseconds\t{:.2}", restored_after.as_secs_f64());
     assert!(outcome.rebuilding.is_empty(), "{:?}", outcome.rebuilding);
 }

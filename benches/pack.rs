@@ -135,6 +135,7 @@ fn main() {
             "{n:>3} rules  {rate:>9.0} events/s  {megabytes:>9.1} MB  {:>6.1} bytes an event",
             engines.bytes_max[0] as f64 / events as f64
         );
+        println!("b5\t{n}-rules\tnightlatch\tevents_per_second\t{rate:.0}");
     }
     println!("the most that each rule holds when it runs alone");
     let mut alone = Engines::new(rules.iter().map(|rule| vec![rule.clone()]).collect());
