@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from .measure import Measurement
+from .peers import Peers
 from .setting import Suite
 
 TITLE = "Batch from Parquet"
@@ -21,6 +22,11 @@ SHAPES = [
     ("100k", 100_000, 10_000, "zipf", 300_000),
 ]
 THREADS = (1, 2)
+
+
+def install(peers: Peers) -> None:
+    peers.benchmark("rows")
+    peers.python()
 
 
 def cases(suite: Suite) -> Iterator[list[Measurement]]:

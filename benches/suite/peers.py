@@ -30,7 +30,7 @@ JAVA_OPTIONS = ["-Xms1g", "-Xmx6g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=er
 
 class Peers:
     def __init__(self, root: Path, cache: Path, programs: Path | None):
-        """`programs` is a folder that has the main crate's programs already."""
+        """`programs` is a folder that may have the programs that Cargo would build."""
         self.root = root
         self.cache = cache
         self.programs = programs
@@ -46,24 +46,22 @@ class Peers:
 
     def benchmark(self, name: str) -> str:
         """A benchmark of the main crate."""
-        return self._main_crate(name, ["bench", "--locked", "--bench", name, "--no-run"])
+        return self._program(name, ["bench", "--locked", "--bench", name, "--no-run"])
 
     def nightlatch(self) -> str:
         """The program itself, release build."""
-        return self._main_crate("nightlatch", ["build", "--locked", "--release", "--bin", "nightlatch"])
-
-    def _main_crate(self, name: str, command: list[str]) -> str:
-        if self.programs and (self.programs / name).is_file():
-            return str(self.programs / name)
-        return self._once(name, lambda: self._cargo(name, command))
+        return self._program("nightlatch", ["build", "--locked", "--release", "--bin", "nightlatch"])
 
     def rust(self, name: str) -> str:
         """A program of the workspace benches/peers/rust."""
-        manifest = self.root / "benches/peers/rust/Cargo.toml"
-        if not (manifest.parent / name).is_dir():
-            raise Failure(f"there is no benches/peers/rust/{name}", "take a checkout that has it")
-        target = ["--manifest-path", str(manifest), "--target-dir", str(self.cache / "target")]
-        command = ["build", "--locked", "--release", *target, "--package", name]
+        manifest = str(self.root / "benches/peers/rust/Cargo.toml")
+        target = str(self.cache / "target")
+        return self._program(name, ["build", "--locked", "--release", "--manifest-path", manifest,
+                                    "--target-dir", target, "--package", name])
+
+    def _program(self, name: str, command: list[str]) -> str:
+        if self.programs and (self.programs / name).is_file():
+            return str(self.programs / name)
         return self._once(name, lambda: self._cargo(name, command))
 
     def _cargo(self, name: str, command: list[str]) -> str:
