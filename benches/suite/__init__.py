@@ -1,0 +1,1 @@
+"""The parts of benches/run. Python's standard library only."""
