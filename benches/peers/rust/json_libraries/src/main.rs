@@ -1,6 +1,6 @@
 //! JSON to columns by sonic-rs, simd-json and serde_json: events a second of one thread.
 //!
-//! `json_columns [--engine NAME] [--case small|big]`. The events are those of `benches/workload/json.rs`;
+//! `json_libraries [--engine NAME] [--case small|big]`. The events are those of `benches/workload/json.rs`;
 //! Nightlatch's decoder and arrow-json take the same ones in `cargo bench --bench json_columns`.
 //!
 //! `*-struct` reads an event into borrowed values and goes on to the next; `*-columns` also appends them to
