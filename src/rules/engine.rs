@@ -257,6 +257,11 @@ impl Engine {
     ) {
         let draft = &program.lanes[index];
         let mut positions = lane_rows(draft, evaluation, times.len());
+        if positions.is_empty() {
+            // The columns are NULL everywhere, as those of a lane that has not run.
+            self.lanes[index].positions.clear();
+            return;
+        }
         for node in draft.keys.iter().chain(&draft.values) {
             self.refused_texts += cells.load(*node, &positions, evaluation, &mut self.texts);
         }

@@ -4,14 +4,14 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
 };
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::lookup::Lookup;
-use super::program::{Condition, NodeId, NodeKind, Program, SelectionId, node_name};
+use super::program::{Condition, NodeId, NodeKind, Program, SelectionId};
 
 /// The columns, selections and lookups of one batch.
 pub(super) struct Evaluation<'a> {
@@ -49,8 +49,8 @@ impl<'a> Evaluation<'a> {
         let kind = &self.program.nodes[node].kind;
         let column = match kind {
             NodeKind::Event(index) => self.batch.column(*index).clone(),
-            NodeKind::Expression { physical, inputs, selection } => {
-                self.expression(node, physical, inputs, *selection)
+            NodeKind::Expression { physical, inputs, schema, selection } => {
+                self.expression(node, physical, (inputs, schema), *selection)
             }
             NodeKind::Lookup { lookup, column } => {
                 let found = self.lookup(*lookup);
@@ -76,7 +76,19 @@ impl<'a> Evaluation<'a> {
         }
         let (parent, condition) =
             (self.program.selections[id].parent, self.program.selections[id].condition);
-        let own = match condition {
+        let parent = self.selection(parent);
+        // Many rules look for what most batches have none of: nothing more is computed for them then.
+        let rows = match parent {
+            Some(parent) if is_empty(&parent) => parent,
+            Some(parent) => &self.fulfils(condition) & &parent,
+            None => self.fulfils(condition),
+        };
+        self.selections[id] = Some(rows.clone());
+        Some(rows)
+    }
+
+    fn fulfils(&mut self, condition: Condition) -> BooleanBuffer {
+        match condition {
             Condition::True(node) => true_rows(&self.column(node)),
             Condition::Found(lookup, wanted) => {
                 let found = Lookup::found(&self.lookup(lookup));
@@ -85,13 +97,7 @@ impl<'a> Evaluation<'a> {
                 });
                 if wanted { found } else { !&found }
             }
-        };
-        let rows = match self.selection(parent) {
-            Some(parent) => &own & &parent,
-            None => own,
-        };
-        self.selections[id] = Some(rows.clone());
-        Some(rows)
+        }
     }
 
     fn lookup(&mut self, lookup: usize) -> UInt32Array {
@@ -112,13 +118,18 @@ impl<'a> Evaluation<'a> {
         &mut self,
         node: NodeId,
         physical: &Arc<dyn PhysicalExpr>,
-        inputs: &[NodeId],
+        (inputs, schema): (&[NodeId], &SchemaRef),
         selection: SelectionId,
     ) -> ArrayRef {
-        let columns: Vec<ArrayRef> = inputs.iter().map(|input| self.column(*input)).collect();
         let rows = self.selection(selection);
-        let n_rows = self.batch.num_rows();
-        let Ok(table) = table(inputs, columns, n_rows) else { return self.nulls(node) };
+        if rows.as_ref().is_some_and(is_empty) {
+            return self.nulls(node);
+        }
+        let columns: Vec<ArrayRef> = inputs.iter().map(|input| self.column(*input)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.batch.num_rows()));
+        let table = RecordBatch::try_new_with_options(schema.clone(), columns, &options);
+        debug_assert!(table.is_ok(), "{node}: {table:?}");
+        let Ok(table) = table else { return self.nulls(node) };
         match evaluate(physical, &table, rows.as_ref()) {
             Ok(column) => column,
             // One bad row must not take its batch along: row by row, the failing ones give NULL.
@@ -164,18 +175,9 @@ fn evaluate(
     value.into_array(table.num_rows())
 }
 
-fn table(
-    inputs: &[NodeId],
-    columns: Vec<ArrayRef>,
-    n_rows: usize,
-) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let fields: Vec<Field> = inputs
-        .iter()
-        .zip(&columns)
-        .map(|(input, column)| Field::new(node_name(*input), column.data_type().clone(), true))
-        .collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+/// Whether no row is in it.
+pub(super) fn is_empty(rows: &BooleanBuffer) -> bool {
+    rows.count_set_bits() == 0
 }
 
 /// The rows where a boolean column is true: neither false nor NULL.

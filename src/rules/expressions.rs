@@ -1,5 +1,7 @@
 //! Expressions become nodes of the program, each once however many rules ask for it.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
@@ -31,7 +33,8 @@ impl Program {
         let data_type = physical.data_type(schema)?;
         let input_stages = inputs.iter().map(|input| self.nodes[*input].stage).max().unwrap_or(0);
         let stage = input_stages.max(self.selection_stage(selection));
-        let kind = NodeKind::Expression { physical, inputs, selection };
+        let schema = Arc::new(schema.clone());
+        let kind = NodeKind::Expression { physical, inputs, schema, selection };
         let node = self.add(kind, data_type, stage, label);
         self.expressions.insert((expr, selection), node);
         Ok(node)

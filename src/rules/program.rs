@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -35,7 +35,13 @@ pub(super) enum NodeKind {
     /// A column of the event batch.
     Event(usize),
     /// A scalar expression over other nodes, evaluated on the rows of a selection.
-    Expression { physical: Arc<dyn PhysicalExpr>, inputs: Vec<NodeId>, selection: SelectionId },
+    Expression {
+        physical: Arc<dyn PhysicalExpr>,
+        inputs: Vec<NodeId>,
+        /// The inputs as columns of a table, which is what `physical` takes.
+        schema: SchemaRef,
+        selection: SelectionId,
+    },
     /// A result of a lane.
     Window { lane: usize, output: WindowOutput },
     /// A column of a reference table, looked up by key.
