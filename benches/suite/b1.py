@@ -13,7 +13,7 @@ ABOUT = """\
 For each row, of its key and the five minutes before it: `count(*)`, `sum(failed)`, `count(DISTINCT value)`; rows in the order of their time, already
 in memory (Flink: in a mapped file). A case is the number of keys, how they are spread, and the number of rows: slow engines get the first rows of the
 same file, and Nightlatch gets those alone too, beside all of them. On few rows the window never fills, which spares the slow engines work. Checksums are
-equal within a case. Flink reads the rows by a thread of its own; a job that warms the JVM up goes before, and is in its CPU time and memory but not in its
+equal within a case. dbsp merges its batches in threads of its own beside its one worker. Flink reads the rows by a thread of its own; a job that warms the JVM up goes before, and is in its CPU time and memory but not in its
 rate; its heap may grow to 6 GB."""
 
 # Name, keys, rows a second of event time.
