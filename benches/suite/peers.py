@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from .failure import Failure
@@ -66,7 +67,13 @@ class Peers:
         # Cargo reads the workspace's .cargo/config.toml only when it is started inside.
         folder = self.root / "benches/peers/rust"
         target = str(self.cache / "target")
+        self._note_crates(folder, name)
         return self._program(name, ["build", "--locked", "--release", "--target-dir", target, "--package", name], folder)
+
+    def _note_crates(self, folder: Path, name: str) -> None:
+        wanted = tomllib.loads((folder / name / "Cargo.toml").read_text(encoding="utf-8"))["dependencies"]
+        locked = tomllib.loads((folder / "Cargo.lock").read_text(encoding="utf-8"))["package"]
+        self.used.update({crate["name"]: crate["version"] for crate in locked if crate["name"] in wanted})
 
     def _program(self, name: str, command: list[str], folder: Path | None = None) -> str:
         if self.programs and (self.programs / name).is_file():
