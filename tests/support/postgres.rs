@@ -123,8 +123,12 @@ impl Server {
         let main = pids.lines().next().unwrap().to_owned();
         let children = Command::new("ps").args(["-o", "pid=", "--ppid", &main]).output().unwrap();
         let children = String::from_utf8(children.stdout).unwrap();
-        let all = children.split_whitespace().chain([main.as_str()]);
-        run(Command::new("kill").arg(format!("-{name}")).args(all));
+        let signal = format!("-{name}");
+        for child in children.split_whitespace() {
+            // One that has ended since then wants no signal.
+            Command::new("kill").args([&signal, child]).output().unwrap();
+        }
+        run(Command::new("kill").args([&signal, &main]));
     }
 
     /// A file: `ca.pem`, `other-ca.pem`, `password`.
