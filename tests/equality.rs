@@ -26,7 +26,7 @@ fn live(rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
     assert!(refused.is_empty(), "{}", refused[0]);
     let mut lines = vec![Vec::new(); rules.len()];
     for batch in batches {
-        for matches in engine.process(batch) {
+        for matches in engine.process(batch).unwrap() {
             lines[matches.rule].extend(rows::lines(&matches.columns));
         }
     }
