@@ -6,6 +6,7 @@
 mod damage;
 mod harness;
 mod rebuild;
+mod spill;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -77,7 +78,7 @@ fn with_restarts(rules: &[Rule], batches: &[RecordBatch], points: &[Point]) -> V
 
 /// Every kind of state: counts, distinct counts, sums, queues, newest rows, lags; a long frame, a short
 /// one, one that ends in the past; a second stage.
-const EVERYTHING: &str = "SELECT *, max(failures) OVER device AS m, avg(mean) OVER device AS mm FROM (
+pub const EVERYTHING: &str = "SELECT *, max(failures) OVER device AS m, avg(mean) OVER device AS mm FROM (
     SELECT time, account, ip, device,
         count(*) FILTER (WHERE outcome = 'failure') OVER long AS failures,
         count(DISTINCT ip) OVER long AS ips,
