@@ -1,7 +1,8 @@
 //! Memory of the windows (B6 of the benchmark suite): what the process really holds beside what
 //! `rules explain` predicts, and what is left when the windows have passed.
 //!
-//! `cargo bench --bench memory`. Prints tab-separated lines `b6 case nightlatch metric value`.
+//! `cargo bench --bench memory -- --accounts 100000`: one case a process, since memory that was given back
+//! to the allocator is not always given back to the system. Prints tab-separated lines `b6 case nightlatch metric value`.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)] // a benchmark may panic
 
@@ -101,5 +102,7 @@ fn run(n_accounts: u64) {
 }
 
 fn main() {
-    [1_000, 100_000, 1_000_000].into_iter().for_each(run);
+    let words: Vec<String> = std::env::args().collect();
+    let accounts = words.iter().skip_while(|word| *word != "--accounts").nth(1);
+    run(accounts.map_or(100_000, |number| number.parse().unwrap()));
 }

@@ -13,10 +13,14 @@ ABOUT = """\
 A rule with a window of an hour over 3.7 million events (`benches/memory.rs`): what the process holds more than before, what `rules explain`
 predicts, what each lane says of itself, and what is left when the window has passed."""
 
+ACCOUNTS = ("1000", "100000", "1000000")
+
 
 def install(peers: Peers) -> None:
     peers.benchmark("memory")
 
 
 def cases(suite: Suite) -> Iterator[list[Measurement]]:
-    yield [Measurement("nightlatch", "one rule", [suite.peers.benchmark("memory")])]
+    program = suite.peers.benchmark("memory")
+    for accounts in ACCOUNTS:
+        yield [Measurement("nightlatch", f"{accounts}-accounts", [program, "--accounts", accounts])]

@@ -91,6 +91,8 @@ pub struct Witness {
 #[derive(Debug, Clone)]
 pub struct WitnessColumns {
     columns: Vec<ArrayRef>,
+    /// Counted once: whoever keeps many batches asks for it after each.
+    n_bytes: usize,
 }
 
 const WITNESS_COLUMNS: [usize; 8] = [
@@ -105,9 +107,14 @@ const WITNESS_COLUMNS: [usize; 8] = [
 ];
 
 impl WitnessColumns {
+    fn new(columns: Vec<ArrayRef>) -> Self {
+        let n_bytes = columns.iter().map(|column| column.get_array_memory_size()).sum();
+        Self { columns, n_bytes }
+    }
+
     /// Takes the columns out of an event batch (schema [`schema::event_batch`]).
     pub fn of(batch: &RecordBatch) -> Self {
-        Self { columns: WITNESS_COLUMNS.iter().map(|index| batch.column(*index).clone()).collect() }
+        Self::new(WITNESS_COLUMNS.iter().map(|index| batch.column(*index).clone()).collect())
     }
 
     /// The rows of several, one after the other, in memory of their own.
@@ -121,7 +128,7 @@ impl WitnessColumns {
                 None => whole,
             }
         };
-        Self { columns: (0..WITNESS_COLUMNS.len()).map(column).collect() }
+        Self::new((0..WITNESS_COLUMNS.len()).map(column).collect())
     }
 
     /// The columns, in the order that [`WitnessColumns::from_columns`] takes.
@@ -135,7 +142,7 @@ impl WitnessColumns {
         let types = WITNESS_COLUMNS.iter().map(|index| schema.field(*index).data_type());
         let fits = types.eq(columns.iter().map(|column| column.data_type()))
             && columns.windows(2).all(|pair| pair[0].len() == pair[1].len());
-        fits.then_some(Self { columns })
+        fits.then(|| Self::new(columns))
     }
 
     /// The witness at a row.
@@ -169,12 +176,12 @@ impl WitnessColumns {
                 None => taken,
             }
         };
-        Self { columns: self.columns.iter().map(taken).collect() }
+        Self::new(self.columns.iter().map(taken).collect())
     }
 
     /// Bytes held by the columns.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+        self.n_bytes
     }
 }
 
