@@ -94,7 +94,7 @@ impl Run {
     fn feed(&mut self, n_rows: u64) {
         let end = self.n_rows + n_rows;
         while self.n_rows < end {
-            self.engine.process(&batch(self.n_rows));
+            self.engine.process(&batch(self.n_rows)).unwrap();
             self.n_rows += BATCH_ROWS as u64;
         }
     }
@@ -103,7 +103,7 @@ impl Run {
         let usable: HashSet<u64> = (0..self.n_segments).collect();
         let start = Instant::now();
         let mut writer = BlockWriter::create(self.folder.path(), self.n_segments, usable).unwrap();
-        let manifest = self.engine.checkpoint(&mut writer);
+        let manifest = self.engine.checkpoint(&mut writer).unwrap();
         let (elapsed, n_bytes) = (start.elapsed(), writer.n_bytes());
         writer.finish().unwrap();
         self.n_segments += 1;

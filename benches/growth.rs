@@ -72,15 +72,15 @@ fn run(case: Case) {
     let texts: [Interner; 0] = [];
     while events.time < full_after_micros {
         let input = events.batch();
-        lane.advance(input.times[0], &texts);
-        lane.push(input, &texts);
+        lane.advance(input.times[0], &texts).unwrap();
+        lane.push(input, &texts).unwrap();
     }
     let (mut spent, mut n_rows) = (Duration::ZERO, 0);
     while spent < MEASURED {
         let input = events.batch();
         let started = Instant::now();
-        lane.advance(input.times[0], &texts);
-        std::hint::black_box(lane.push(input, &texts));
+        lane.advance(input.times[0], &texts).unwrap();
+        std::hint::black_box(lane.push(input, &texts).unwrap());
         spent += started.elapsed();
         n_rows += BATCH_ROWS;
     }

@@ -59,7 +59,7 @@ fn windows(batches: Vec<LaneInput>) {
     let mut lane = Lane::new(&spec(), limits);
     let texts: [Interner; 0] = [];
     for input in batches {
-        lane.advance(input.times[0], &texts);
-        black_box(lane.push(input, &texts));
+        lane.advance(input.times[0], &texts).expect("rows in memory");
+        black_box(lane.push(input, &texts).expect("rows in memory"));
     }
 }

@@ -50,7 +50,7 @@ fn process(engine: &mut Engine, decoder: &mut Decoder, first: u64, n_accounts: u
     for number in first..first + BATCH_EVENTS {
         raw.push(number as i64, record(number, n_accounts).as_bytes());
     }
-    engine.process(&decoder.decode(&mut raw).unwrap().batch);
+    engine.process(&decoder.decode(&mut raw).unwrap().batch).unwrap();
 }
 
 fn resident_bytes() -> f64 {

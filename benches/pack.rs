@@ -74,7 +74,7 @@ impl Engines {
 impl Consumer for Engines {
     fn take(&mut self, batch: &RecordBatch, _: &Origins) -> Result<()> {
         for engine in &mut self.engines {
-            let matches = engine.process(batch);
+            let matches = engine.process(batch).unwrap();
             self.matches +=
                 matches.iter().map(|found| found.columns.num_rows() as u64).sum::<u64>();
         }

@@ -27,21 +27,21 @@ fn windows(criterion: &mut Criterion) {
         let mut events = Events::new(n_keys, micros_between);
         while events.time < 70 * MINUTE {
             let input = events.batch();
-            lane.advance(input.times[0], &texts);
-            lane.push(input, &texts);
+            lane.advance(input.times[0], &texts).unwrap();
+            lane.push(input, &texts).unwrap();
         }
         group.bench_function(BenchmarkId::from_parameter(n_keys), |bencher| {
             bencher.iter_batched(
                 || events.batch(),
                 |input| {
-                    lane.advance(input.times[0], &texts);
-                    lane.push(input, &texts)
+                    lane.advance(input.times[0], &texts).unwrap();
+                    lane.push(input, &texts).unwrap()
                 },
                 criterion::BatchSize::PerIteration,
             );
         });
         let (rows, bytes) = (lane.n_rows(), lane.bytes());
-        lane.advance(events.time + 120 * MINUTE, &texts);
+        lane.advance(events.time + 120 * MINUTE, &texts).unwrap();
         println!(
             "window_core/{n_keys}: {rows} events in the window, {:.1} bytes an event; when the windows \
              have passed: {} rows, {} keys",

@@ -134,8 +134,8 @@ pub trait Consumer {
     }
 
     /// Writes its state for a checkpoint; `None` when it has none to keep.
-    fn checkpoint(&mut self, _blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
-        None
+    fn checkpoint(&mut self, _blocks: &mut BlockWriter) -> Result<Option<ConsumerManifest>> {
+        Ok(None)
     }
 
     /// Alerts, or rows, found so far.

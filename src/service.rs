@@ -37,7 +37,7 @@ use crate::rules::{Engine, Pack};
 use crate::serve::{Api, Catalog, Health, Metrics, Server};
 use crate::source::InputId;
 use crate::source::kafka::{Lease, Membership, Places};
-use crate::store::{Loaded, StateFolder};
+use crate::store::{Loaded, Spill, StateFolder};
 use crate::{Error, Result};
 use begin::Beginning;
 use manager::ServiceManager;
@@ -71,6 +71,8 @@ struct Work {
 /// What lives as long as the process.
 struct Service {
     config: Config,
+    /// Takes rows of windows that memory has no room for.
+    spill: Spill,
     stop: Stop,
     orders: Orders,
     metrics: Arc<Metrics>,
@@ -124,6 +126,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     info!(address = %server.address(), "metrics and health");
     // The lock comes first: whatever lies in the folder belongs to one process.
     let (folder, loaded) = StateFolder::open(&config.state.folder)?;
+    let spill = setup::spill(&config)?;
     let keeper = history.map(|history| Keeper::start(history, metrics.history.clone()));
     let keeper = keeper.transpose()?;
     let alive = Arc::new(AtomicU64::new(0));
@@ -136,6 +139,7 @@ fn work(settings: &Settings, config: Config, stop: &Stop) -> Result<(), Failure>
     let dispatcher = Arc::new(Mutex::new(Some(dispatcher)));
     let service = Service {
         config,
+        spill,
         stop: stop.clone(),
         orders: Orders::default(),
         metrics,
@@ -197,7 +201,8 @@ impl Service {
         }
     }
 
-    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, work: Work) -> Result<()> {
+    fn run_pipeline(&self, folder: StateFolder, loaded: &Loaded, mut work: Work) -> Result<()> {
+        work.engine.spill_to(self.spill.clone());
         self.catalog.set(work.engine.rules());
         let mut annotator = Annotator::new(work.enricher, &self.config.learn)?;
         let alerts = setup::alerts_with(&self.config, &annotator);

@@ -96,7 +96,7 @@ fn rules_allocate_by_batch() {
     let mut decoder = decoder();
     let per_event = per_event(|first, n| {
         let batch = decoded(&mut decoder, first, n);
-        measure(|| drop(engine.process(&batch))).count_total
+        measure(|| drop(engine.process(&batch).unwrap())).count_total
     });
     assert!(per_event < PER_EVENT_OF_ALL_RULES_MAX, "{per_event} allocations an event");
 }

@@ -7,6 +7,7 @@ mod support;
 use arrow::array::RecordBatch;
 use nightlatch::event::schema;
 use nightlatch::rules::{Engine, Pack, Rule, StateLimits, parse_rule, run_batch};
+use nightlatch::store::{Spill, SpillLimits};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::events::Event;
@@ -20,13 +21,21 @@ fn cases() -> u32 {
     asked.map_or(1000, |text| text.parse().expect("NIGHTLATCH_CASES is a number"))
 }
 
+fn engine(rules: &[Rule]) -> Engine {
+    let (engine, refused) = Engine::new(rules.to_vec(), &[], LIMITS).expect("no references");
+    assert!(refused.is_empty(), "{}", refused[0]);
+    engine
+}
+
 /// The rows of each rule, all rules on shared lanes.
 fn live(rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
-    let (mut engine, refused) = Engine::new(rules.to_vec(), &[], LIMITS).expect("no references");
-    assert!(refused.is_empty(), "{}", refused[0]);
+    run(&mut engine(rules), rules, batches)
+}
+
+fn run(engine: &mut Engine, rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let mut lines = vec![Vec::new(); rules.len()];
     for batch in batches {
-        for matches in engine.process(batch) {
+        for matches in engine.process(batch).unwrap() {
             lines[matches.rule].extend(rows::lines(&matches.columns));
         }
     }
@@ -81,6 +90,52 @@ fn rules_that_share_lanes_equal_the_oracle() {
             check(&rules, &events, &events::batches(&events, size))
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// So many events that windows hold several chunks of rows, with gaps in which many of them pass.
+fn dense_events() -> impl Strategy<Value = Vec<Event>> {
+    let one = events::events(200).prop_filter("too few", |events| events.len() > 100);
+    (one, prop::collection::vec(0i64..60_000_000, 100..140)).prop_map(|(some, gaps)| {
+        let mut time = 1_700_000_000_000_000;
+        let repeated = gaps.iter().flat_map(|gap| some.iter().map(move |event| (gap, event)));
+        let mut before = None;
+        repeated
+            .map(|(gap, event)| {
+                let step = event.time - before.replace(event.time).unwrap_or(event.time);
+                // Ties stay ties; the others are a hundredth of what they were, or a gap.
+                time += if step < 0 { *gap } else { (step / 100).min(50_000_000) };
+                Event { time, ..event.clone() }
+            })
+            .collect()
+    })
+}
+
+#[test]
+fn windows_longer_than_memory_equal_the_oracle() {
+    let rules = prop::collection::vec(queries::rule(), 1..3);
+    let n_rows_on_disk = std::cell::Cell::new(0);
+    runner((cases() / 100).max(8))
+        .run(&(rules, dense_events(), 1usize..3_000), |(texts, events, size)| {
+            let rules: Vec<Rule> = texts.iter().map(|text| rule(text)).collect();
+            let folder = tempfile::tempdir().expect("a folder");
+            let nothing = SpillLimits { in_memory_bytes_max: 0, on_disk_bytes_max: u64::MAX };
+            let spill = Spill::in_folder(folder.path(), nothing).expect("an empty folder");
+            let mut spilling = engine(&rules);
+            spilling.spill_to(spill);
+            let batches = events::batches(&events, size);
+            let found = run(&mut spilling, &rules, &batches);
+            prop_assert_eq!(&found, &live(&rules, &batches));
+            for (rule, found) in rules.iter().zip(&found) {
+                let oracle = oracle(rule, &events::batches(&events, usize::MAX));
+                prop_assert_eq!(found, &oracle, "rows of\n{}", rule.sql);
+            }
+            let lanes = spilling.lane_stats();
+            let on_disk = lanes.iter().map(|lane| lane.rows_on_disk).sum::<usize>();
+            n_rows_on_disk.set(n_rows_on_disk.get() + on_disk);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(n_rows_on_disk.get() > 10_000, "{}", n_rows_on_disk.get());
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn run_share(table: &Table, share: i64, n_shares: i64) -> Checksum {
         let input = input(batch, share, n_shares, n_rows);
         n_rows += batch.num_rows() as u32;
         let Some(&first) = input.times.first() else { continue };
-        lane.advance(first, &texts);
-        let output = lane.push(input, &texts);
+        lane.advance(first, &texts).unwrap();
+        let output = lane.push(input, &texts).unwrap();
         let sum = |column: usize| output.columns[column].values.iter().sum::<u64>();
         checksum = checksum + Checksum { counts: sum(0), failures: sum(1), distinct: sum(2) };
     }

@@ -60,7 +60,8 @@ pub(super) fn replay(args: &ReplayArgs) -> Outcome {
     let Some((files, origins)) = setup::files(&args.input, &config, &stop)? else {
         return Ok(Exit::Interrupted);
     };
-    let engine = plan_some(pack, &config)?;
+    let mut engine = plan_some(pack, &config)?;
+    engine.spill_to(setup::temporary_spill(&config));
     let metrics = Arc::new(Metrics::new()?);
     let mut line = ProgressLine::new(files.progress(), !args.quiet);
     let mut destinations = destinations(args, &line)?;

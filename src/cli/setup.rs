@@ -23,6 +23,7 @@ use crate::kafka::Cluster;
 use crate::order::OrderConfig;
 use crate::pipeline::{Annotator, Aside, Reading};
 use crate::source::{FileOptions, Files};
+use crate::store::{Spill, SpillLimits};
 use crate::{Error, Result};
 
 /// A size of the configuration as memory counts it.
@@ -132,6 +133,27 @@ pub(crate) fn surroundings(config: &Config) -> Result<Surroundings> {
 /// Where alerts wait for their destinations.
 pub(crate) fn outbox_folder(config: &Config) -> PathBuf {
     config.state.folder.join("outbox")
+}
+
+/// Where `run` puts rows of windows that memory has no room for. Whoever asks holds the lock of the
+/// state folder.
+///
+/// # Errors
+/// When what an earlier process left there cannot be removed.
+pub(crate) fn spill(config: &Config) -> Result<Spill> {
+    Spill::in_folder(&config.state.folder.join("spill"), spill_limits(config))
+}
+
+/// The same for commands without a state folder.
+pub(super) fn temporary_spill(config: &Config) -> Spill {
+    Spill::temporary(&std::env::temp_dir(), spill_limits(config))
+}
+
+fn spill_limits(config: &Config) -> SpillLimits {
+    SpillLimits {
+        in_memory_bytes_max: config.state.log_in_memory_bytes_max,
+        on_disk_bytes_max: config.state.log_on_disk_bytes_max,
+    }
 }
 
 /// What is kept of alerts, where anything is.

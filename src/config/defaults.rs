@@ -59,6 +59,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
+/// Some 20 million rows: smaller windows never touch the disk.
+const LOG_IN_MEMORY_BYTES_MAX: u64 = KIB * KIB * KIB;
+/// At about 15 bytes a row: some five billion.
+const LOG_ON_DISK_BYTES_MAX: u64 = 64 * KIB * KIB * KIB;
 
 const DAY_SECONDS: u64 = 86_400;
 const MEMORY_MAX: u64 = KIB * KIB * KIB;
@@ -180,6 +184,8 @@ impl Default for StateConfig {
             stop_within: STOP_WITHIN,
             rows_max: ROWS_MAX,
             keys_max: KEYS_MAX,
+            log_in_memory_bytes_max: LOG_IN_MEMORY_BYTES_MAX,
+            log_on_disk_bytes_max: LOG_ON_DISK_BYTES_MAX,
         }
     }
 }

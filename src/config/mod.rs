@@ -332,6 +332,13 @@ pub struct StateConfig {
     pub rows_max: usize,
     /// Keys in one lane.
     pub keys_max: usize,
+    /// Rows of windows, and what is kept of them as evidence, take so much memory together; older ones
+    /// go to the disk.
+    #[serde(with = "units::size")]
+    pub log_in_memory_bytes_max: u64,
+    /// Rows of windows take so much of the disk; those beyond stay in memory. 0 for no disk at all.
+    #[serde(with = "units::size")]
+    pub log_on_disk_bytes_max: u64,
 }
 
 /// `[learn]`

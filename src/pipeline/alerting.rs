@@ -157,13 +157,20 @@ impl Alerting {
 
 impl Consumer for Alerting {
     fn take(&mut self, batch: &RecordBatch, origins: &Origins) -> Result<()> {
-        let matches = self.engine.process(batch);
+        let matches = self.engine.process(batch)?;
         if let Some(see) = &mut self.see_matches {
             see(&matches);
         }
-        let engine = &self.engine;
-        let mut frame = |rule, row, max| engine.witnesses(rule, row, max);
+        let (engine, mut failure) = (&mut self.engine, None);
+        let mut frame = |rule, row, max| {
+            engine.witnesses(rule, row, max).unwrap_or_else(|error| {
+                failure = Some(error);
+                Default::default()
+            })
+        };
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);
+        // An alert that lacks evidence is not delivered.
+        failure.map_or(Ok(()), Err)?;
         self.deliver_with(alerts, |incidents, alerts| incidents.take(batch, alerts))
     }
 
@@ -188,10 +195,11 @@ impl Consumer for Alerting {
         self.destinations.iter_mut().try_for_each(|destination| destination.flush())
     }
 
-    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
+    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Result<Option<ConsumerManifest>> {
         let episodes = self.episodes.checkpoint(blocks);
         let incidents = self.incidents.as_mut().map(|incidents| incidents.checkpoint(blocks));
-        Some(ConsumerManifest { engine: self.engine.checkpoint(blocks), episodes, incidents })
+        let engine = self.engine.checkpoint(blocks)?;
+        Ok(Some(ConsumerManifest { engine, episodes, incidents }))
     }
 
     fn found(&self) -> u64 {
@@ -204,6 +212,7 @@ impl Consumer for Alerting {
 
     fn measure(&self, metrics: &Metrics) {
         metrics.set_lanes(&self.engine.lane_stats());
+        metrics.spill.set(&self.engine.spill_stats());
         metrics.set_rules(self.engine.rules(), self.engine.rule_stats());
         if let Some(incidents) = &self.incidents {
             metrics.set_incidents(&incidents.stats());

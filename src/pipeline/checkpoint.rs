@@ -190,7 +190,7 @@ impl Checkpoints {
         let mut blocks = self.folder.begin()?;
         let saved_order = order.checkpoint(&mut blocks);
         let learner = annotator.checkpoint(&mut blocks);
-        let (engine, episodes, incidents) = match consumer.checkpoint(&mut blocks) {
+        let (engine, episodes, incidents) = match consumer.checkpoint(&mut blocks)? {
             Some(ConsumerManifest { engine, episodes, incidents }) => {
                 (Some(engine), Some(episodes), incidents)
             }

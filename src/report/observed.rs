@@ -188,7 +188,7 @@ impl<C: Consumer> Consumer for Observing<'_, C> {
         self.consumer.suspend()
     }
 
-    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Option<ConsumerManifest> {
+    fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Result<Option<ConsumerManifest>> {
         self.consumer.checkpoint(blocks)
     }
 

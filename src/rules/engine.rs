@@ -13,12 +13,13 @@ use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
 use super::fingerprint::Fingerprints;
-use super::history::History;
+use super::history::{History, row_number};
 use super::lane_input::{CellCache, key_parts, lane_rows, mask_columns, remove_refused};
 use super::program::{NodeId, NodeKind, Program, WindowOutput};
 use super::rule_plan::{RulePlan, plan_rule};
 use super::{LaneStats, Matches, Reference, Rule, RuleStats, StateLimits};
 use crate::event::{TimeMicros, Witness, schema};
+use crate::store::{Spill, SpillStats};
 use crate::window::{Interner, Lane, LaneInput, LaneLimits, LaneOutput};
 use crate::{Error, Result};
 
@@ -60,6 +61,10 @@ pub struct Engine {
     pub(super) known_until: TimeMicros,
     /// Rows of the last batch that came before those that rules have seen.
     n_reread: u32,
+    /// Where old rows go when memory is short.
+    pub(super) spill: Option<Spill>,
+    /// What came in the way; nothing that is told after it could be believed.
+    pub(super) failure: Option<Error>,
 }
 
 impl Engine {
@@ -126,6 +131,8 @@ impl Engine {
             fingerprints: OnceLock::new(),
             known_until: TimeMicros::MIN,
             n_reread: 0,
+            spill: None,
+            failure: None,
             stats: vec![RuleStats::default(); rules.len()],
             history: History::default(),
             refused_texts: 0,
@@ -136,6 +143,14 @@ impl Engine {
             order,
             texts,
         }
+    }
+
+    /// Lets the disk have the old rows that memory has no room for. Ask for it before the first batch,
+    /// and before [`Engine::restore`]. It changes no result.
+    pub fn spill_to(&mut self, spill: Spill) {
+        self.lanes.iter_mut().for_each(|running| running.lane.spill_to(spill.stream()));
+        self.history.spill_to(spill.stream());
+        self.spill = Some(spill);
     }
 
     /// The rules that run; [`Matches::rule`] indexes them.
@@ -162,7 +177,26 @@ impl Engine {
     /// group of equal times whole, no time older than any batch before.
     ///
     /// After [`Engine::restore`] events of the time before are for lanes that are rebuilt only.
-    pub fn process(&mut self, batch: &RecordBatch) -> Vec<Matches> {
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk: see [`Engine::spill_to`]. The engine is of no use then.
+    pub fn process(&mut self, batch: &RecordBatch) -> Result<Vec<Matches>> {
+        self.check()?;
+        let matches = self.process_all(batch).and_then(|matches| {
+            self.keep_within_memory()?;
+            Ok(matches)
+        });
+        self.failure = matches.as_ref().err().cloned();
+        matches
+    }
+
+    /// # Errors
+    /// When rows did not come back before.
+    pub(super) fn check(&self) -> Result<()> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn process_all(&mut self, batch: &RecordBatch) -> Result<Vec<Matches>> {
         let times = batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().values();
         let n_known = times.partition_point(|time| *time < self.known_until);
         if n_known == 0 {
@@ -170,26 +204,26 @@ impl Engine {
             return self.run(batch);
         }
         if self.is_rebuilding() {
-            self.reread(&batch.slice(0, n_known));
+            self.reread(&batch.slice(0, n_known))?;
         }
         self.n_reread = n_known as u32;
-        let mut matches = self.run(&batch.slice(n_known, batch.num_rows() - n_known));
+        let mut matches = self.run(&batch.slice(n_known, batch.num_rows() - n_known))?;
         for rows in matches.iter_mut().map(|matches| &mut matches.rows) {
             rows.iter_mut().for_each(|row| *row += self.n_reread);
         }
-        matches
+        Ok(matches)
     }
 
     /// Runs all lanes and rules.
-    fn run(&mut self, batch: &RecordBatch) -> Vec<Matches> {
+    fn run(&mut self, batch: &RecordBatch) -> Result<Vec<Matches>> {
         if batch.num_rows() == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         self.lanes.iter_mut().for_each(|running| running.is_rebuilding = false);
         let program = std::mem::take(&mut self.program);
         let mut evaluation = Evaluation::new(&program, batch);
-        self.run_lanes(batch, &program, &mut evaluation, |_| true);
-        let matches = self.matches(&mut evaluation, batch.num_rows());
+        let ran = self.run_lanes(batch, &program, &mut evaluation, |_| true);
+        let matches = ran.map(|()| self.matches(&mut evaluation, batch.num_rows()));
         let failures = std::mem::take(&mut evaluation.failures);
         drop(evaluation);
         self.program = program;
@@ -198,12 +232,13 @@ impl Engine {
     }
 
     /// Runs the lanes that are rebuilt, and no rule.
-    fn reread(&mut self, batch: &RecordBatch) {
+    fn reread(&mut self, batch: &RecordBatch) -> Result<()> {
         let program = std::mem::take(&mut self.program);
         let mut evaluation = Evaluation::new(&program, batch);
-        self.run_lanes(batch, &program, &mut evaluation, |running| running.is_rebuilding);
+        let ran = self.run_lanes(batch, &program, &mut evaluation, |running| running.is_rebuilding);
         drop(evaluation);
         self.program = program;
+        ran
     }
 
     fn run_lanes(
@@ -212,39 +247,55 @@ impl Engine {
         program: &Program,
         evaluation: &mut Evaluation<'_>,
         takes_part: impl Fn(&RunningLane) -> bool,
-    ) {
+    ) -> Result<()> {
         let times = batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().values();
-        let (Some(&oldest), Some(&newest)) = (times.first(), times.last()) else { return };
+        let (Some(&oldest), Some(&newest)) = (times.first(), times.last()) else { return Ok(()) };
         for running in self.lanes.iter_mut().filter(|running| takes_part(running)) {
-            running.lane.advance(oldest, &self.texts);
+            running.lane.advance(oldest, &self.texts)?;
         }
         self.texts.iter_mut().for_each(|texts| texts.advance(oldest, newest));
-        self.trim_history();
+        self.trim_history()?;
         let mut cells = CellCache::default();
         for position in 0..self.order.len() {
             let lane = self.order[position];
             if takes_part(&self.lanes[lane]) {
-                self.run_lane(lane, times, program, evaluation, &mut cells);
+                self.run_lane(lane, times, program, evaluation, &mut cells)?;
             }
         }
         self.history.push(batch);
+        Ok(())
     }
 
     /// Keeps the witnesses of the rows that some lane may still name as evidence.
-    fn trim_history(&mut self) {
+    fn trim_history(&mut self) -> Result<()> {
         let oldest = self.lanes.iter().filter_map(|running| running.lane.oldest_witness());
         let oldest = oldest.map(|low| self.history.row_number(low)).min();
         self.history.trim(oldest.unwrap_or(self.history.next_row()));
         let n_held = self.lanes.iter().map(|running| running.lane.n_witnesses()).sum();
-        if self.history.is_loose(n_held) {
-            let mut held = Vec::new();
-            for running in &self.lanes {
-                running.lane.visit_witnesses(|low| held.push(self.history.row_number(low)));
-            }
-            held.sort_unstable();
-            held.dedup();
-            self.history.compact(&held);
+        if !self.history.is_loose(n_held) {
+            return Ok(());
         }
+        let (lanes, next_row) = (&mut self.lanes, self.history.next_row());
+        self.history.compact(|first, end| held_rows(lanes, next_row, first, end))
+    }
+
+    /// Lets the disk have the oldest rows when those in memory take more than they may: of each lane, and
+    /// of the evidence, in proportion.
+    fn keep_within_memory(&mut self) -> Result<()> {
+        let Some(spill) = &self.spill else { return Ok(()) };
+        let bytes_max = usize::try_from(spill.limits().in_memory_bytes_max).unwrap_or(usize::MAX);
+        let of_lanes: usize = self.lanes.iter().map(|running| running.lane.log_bytes()).sum();
+        let bytes = of_lanes + self.history.bytes();
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        let share = |own: usize| (own as u128 * bytes_max as u128 / bytes as u128) as usize;
+        for running in &mut self.lanes {
+            running.lane.keep_within(share(running.lane.log_bytes()));
+        }
+        let (lanes, next_row) = (&mut self.lanes, self.history.next_row());
+        let bytes_max = share(self.history.bytes());
+        self.history.keep_within(bytes_max, |first, end| held_rows(lanes, next_row, first, end))
     }
 
     fn run_lane(
@@ -254,13 +305,13 @@ impl Engine {
         program: &Program,
         evaluation: &mut Evaluation<'_>,
         cells: &mut CellCache,
-    ) {
+    ) -> Result<()> {
         let draft = &program.lanes[index];
         let mut positions = lane_rows(draft, evaluation, times.len());
         if positions.is_empty() {
             // The columns are NULL everywhere, as those of a lane that has not run.
             self.lanes[index].positions.clear();
-            return;
+            return Ok(());
         }
         for node in draft.keys.iter().chain(&draft.values) {
             self.refused_texts += cells.load(*node, &positions, evaluation, &mut self.texts);
@@ -277,7 +328,7 @@ impl Engine {
             input.values.push(positions.iter().map(|row| values[*row as usize]).collect());
         }
         let running = &mut self.lanes[index];
-        let output = running.lane.push(input, &self.texts);
+        let output = running.lane.push(input, &self.texts)?;
         remove_dropped(&mut positions, &output);
         running.positions = positions;
         for (column, node) in output.columns.into_iter().zip(&running.outputs) {
@@ -290,6 +341,7 @@ impl Engine {
                 evaluation.set(node, array);
             }
         }
+        Ok(())
     }
 
     fn matches(&mut self, evaluation: &mut Evaluation<'_>, n_rows: usize) -> Vec<Matches> {
@@ -331,17 +383,25 @@ impl Engine {
     /// The rows that the aggregates of `rule` count at `row` of the batch that was processed last, in time
     /// order, the row itself among them. The newest `max` rows; the second value counts all, but of
     /// each frame no more than `max + 1`: a hot key must not make every alert walk a long frame.
-    pub fn witnesses(&self, rule: usize, row: u32, max: usize) -> (Vec<Witness>, usize) {
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub fn witnesses(
+        &mut self,
+        rule: usize,
+        row: u32,
+        max: usize,
+    ) -> Result<(Vec<Witness>, usize)> {
         let row = row.saturating_sub(self.n_reread);
         let mut rows = Vec::new();
         for ((lane, window), aggregates) in &self.plans[rule].aggregates {
-            let running = &self.lanes[*lane];
+            let running = &mut self.lanes[*lane];
             let Ok(position) = running.positions.binary_search(&row) else { continue };
             let end = rows.len() + max.saturating_add(1);
             running.lane.visit_frame(*window, aggregates, position, |low| {
                 rows.push(self.history.row_number(low));
                 rows.len() < end
-            });
+            })?;
         }
         let first = self.history.first_row_of_newest_batch();
         rows.extend(first.map(|first| first + u64::from(row)));
@@ -350,14 +410,17 @@ impl Engine {
         if rows.first().is_some_and(|row| self.history.may_be_double(*row)) {
             return self.single_witnesses(&rows, max);
         }
-        let newest = rows.iter().skip(rows.len().saturating_sub(max));
-        (newest.filter_map(|row| self.history.witness(*row)).collect(), rows.len())
+        let newest = &rows[rows.len().saturating_sub(max)..];
+        let found = newest.iter().filter_map(|row| self.history.witness(*row).transpose());
+        Ok((found.collect::<Result<_>>()?, rows.len()))
     }
 
     /// The same where an event may have two numbers: one of an earlier process, and one of now.
-    fn single_witnesses(&self, rows: &[u64], max: usize) -> (Vec<Witness>, usize) {
-        let numbered = rows.iter().filter_map(|row| Some((*row, self.history.witness(*row)?)));
-        let mut found: Vec<(u64, Witness)> = numbered.collect();
+    fn single_witnesses(&mut self, rows: &[u64], max: usize) -> Result<(Vec<Witness>, usize)> {
+        let mut found: Vec<(u64, Witness)> = Vec::with_capacity(rows.len());
+        for row in rows {
+            found.extend(self.history.witness(*row)?.map(|witness| (*row, witness)));
+        }
         let mut places = HashSet::new();
         found.reverse();
         found.retain(|(_, witness)| places.insert(witness.place));
@@ -367,7 +430,7 @@ impl Engine {
         });
         let total = found.len();
         let newest = found.into_iter().skip(total.saturating_sub(max));
-        (newest.map(|(_, witness)| witness).collect(), total)
+        Ok((newest.map(|(_, witness)| witness).collect(), total))
     }
 
     /// Sizes of all lanes, and of the evidence kept for them.
@@ -381,6 +444,7 @@ impl Engine {
                 keys: running.lane.n_keys(),
                 rows: running.lane.n_rows(),
                 bytes: running.lane.bytes(),
+                rows_on_disk: running.lane.n_rows_on_disk(),
                 dropped_rows: running.lane.dropped_rows(),
             })
             .collect();
@@ -389,6 +453,7 @@ impl Engine {
             keys: 0,
             rows: self.history.n_rows(),
             bytes: self.history.bytes(),
+            rows_on_disk: self.history.n_rows_on_disk(),
             dropped_rows: 0,
         });
         stats.push(LaneStats {
@@ -396,9 +461,15 @@ impl Engine {
             keys: self.texts.iter().map(Interner::len).sum(),
             rows: 0,
             bytes: self.texts.iter().map(Interner::bytes).sum(),
+            rows_on_disk: 0,
             dropped_rows: self.refused_texts,
         });
         stats
+    }
+
+    /// What went to the disk and came back.
+    pub fn spill_stats(&self) -> SpillStats {
+        self.spill.as_ref().map(Spill::stats).unwrap_or_default()
     }
 
     /// Whether two rules let the same rows through, by the same parts of the program.
@@ -418,6 +489,23 @@ impl std::fmt::Debug for Engine {
         let ids: Vec<&str> = self.rules.iter().map(|rule| rule.id.as_str()).collect();
         f.debug_struct("Engine").field("rules", &ids).finish_non_exhaustive()
     }
+}
+
+/// The rows from one number to another that lanes hold, and of which they may still tell.
+fn held_rows(lanes: &mut [RunningLane], next_row: u64, first: u64, end: u64) -> Result<Vec<u64>> {
+    let mut held = Vec::new();
+    for running in lanes {
+        let is_before = |low| row_number(next_row, low) < first;
+        running.lane.visit_witnesses(is_before, |low| {
+            let row = row_number(next_row, low);
+            let is_wanted = row < end;
+            held.extend(is_wanted.then_some(row));
+            is_wanted
+        })?;
+    }
+    held.sort_unstable();
+    held.dedup();
+    Ok(held)
 }
 
 fn remove_dropped(positions: &mut Vec<u32>, output: &LaneOutput) {

@@ -1,23 +1,34 @@
 //! The witnesses of the rows that lanes still hold, by their number in the stream.
 
+mod blocks;
+mod rows;
+mod spill;
+
 use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
 
 use super::checkpoint::{HistoryEntry, PartEntry, SEAL_ROWS};
-use super::history_blocks::{read_batch, write_batch};
+use crate::Result;
 use crate::event::{Witness, WitnessColumns};
-use crate::store::{BlockReader, BlockRef, BlockWriter};
+use crate::store::{BlockReader, BlockRef, BlockWriter, SpillStream};
+use blocks::{read_rows, write_rows};
+use rows::HeldRows;
+use spill::{DiskRows, WitnessSpill};
 
 /// Rows that no lane holds are let be up to this number, and up to as many as lanes hold.
 const SLACK_ROWS: usize = 65_536;
 
 /// Batches of witnesses, oldest first. A batch goes when no lane holds any row as old as its last; rows
-/// between those that a long frame holds are taken out by [`History::compact`].
+/// between those that a long frame holds are taken out by [`History::compact`]. When memory is short,
+/// the oldest batches go to the disk.
 #[derive(Default)]
 pub(super) struct History {
     batches: VecDeque<Batch>,
     n_rows: usize,
+    n_rows_on_disk: usize,
+    /// Bytes of the rows in memory.
+    bytes: usize,
     /// Number of the next row of the stream.
     next_row: u64,
     /// Number of the first row of the batch that came last.
@@ -25,64 +36,58 @@ pub(super) struct History {
     /// Rows with lower numbers are of an earlier process, and some of them may have been read again
     /// under numbers from this one on.
     reread_from: u64,
+    spill: Option<WitnessSpill>,
+    /// So many batches at the beginning are on disk.
+    n_on_disk: usize,
 }
 
-pub(super) struct Batch {
-    pub(super) first_row: u64,
-    /// One behind its last row.
-    pub(super) end_row: u64,
-    /// Distances from `first_row` of the rows that are kept; `None` for all.
-    pub(super) kept: Option<Vec<u32>>,
-    pub(super) columns: WitnessColumns,
+struct Batch {
+    rows: Rows,
     /// Where a checkpoint has written it.
-    pub(super) block: Option<BlockRef>,
+    block: Option<BlockRef>,
+    /// Rows that no lane held were taken out when it was due to go to the disk.
+    is_thin: bool,
+}
+
+enum Rows {
+    InMemory(HeldRows),
+    OnDisk(DiskRows),
 }
 
 impl Batch {
-    pub(super) fn n_rows(&self) -> usize {
-        self.kept.as_ref().map_or((self.end_row - self.first_row) as usize, Vec::len)
+    fn of(rows: HeldRows) -> Self {
+        Self { rows: Rows::InMemory(rows), block: None, is_thin: false }
     }
 
-    /// Index of a row in the columns.
-    fn index(&self, row: u64) -> Option<usize> {
-        let distance = u32::try_from(row - self.first_row).ok()?;
-        match &self.kept {
-            Some(kept) => kept.binary_search(&distance).ok(),
-            None => Some(distance as usize),
+    /// Its first row, and the one behind its last.
+    fn range(&self) -> (u64, u64) {
+        match &self.rows {
+            Rows::InMemory(rows) => (rows.first_row, rows.end_row),
+            Rows::OnDisk(rows) => (rows.first_row, rows.end_row),
         }
     }
 
-    /// The batch with only the rows of an ascending list.
-    fn only(&self, rows: &[u64]) -> Self {
-        let rows = rows.iter().filter(|row| self.index(**row).is_some());
-        let distances: Vec<u32> = rows.map(|row| (row - self.first_row) as u32).collect();
-        let indices = distances.iter().filter_map(|d| self.index(self.first_row + u64::from(*d)));
-        let columns = self.columns.take(&indices.map(|index| index as u32).collect::<Vec<_>>());
-        let (first_row, end_row) = (self.first_row, self.end_row);
-        Self { first_row, end_row, kept: Some(distances), columns, block: None }
+    fn n_rows(&self) -> usize {
+        match &self.rows {
+            Rows::InMemory(rows) => rows.n_rows(),
+            Rows::OnDisk(rows) => rows.n_rows,
+        }
     }
 
-    /// Successive batches as one.
-    fn merged(batches: &[Self]) -> Option<Self> {
-        let (first, last) = (batches.first()?, batches.last()?);
-        let numbers = batches.iter().flat_map(|batch| batch.numbers());
-        let distances: Vec<u32> = numbers.map(|row| (row - first.first_row) as u32).collect();
-        let span = (last.end_row - first.first_row) as usize;
-        let columns: Vec<&WitnessColumns> = batches.iter().map(|batch| &batch.columns).collect();
-        Some(Self {
-            first_row: first.first_row,
-            end_row: last.end_row,
-            kept: (distances.len() < span).then_some(distances),
-            columns: WitnessColumns::concat(&columns),
-            block: None,
-        })
+    /// Bytes in memory.
+    fn bytes(&self) -> usize {
+        match &self.rows {
+            Rows::InMemory(rows) => rows.bytes,
+            Rows::OnDisk(_) => 0,
+        }
     }
 
-    /// Numbers of its rows.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
-        let all = self.kept.is_none().then_some(self.first_row..self.end_row);
-        let some = self.kept.iter().flatten().map(|d| self.first_row + u64::from(*d));
-        all.into_iter().flatten().chain(some)
+    fn n_rows_on_disk(&self) -> usize {
+        if self.is_on_disk() { self.n_rows() } else { 0 }
+    }
+
+    fn is_on_disk(&self) -> bool {
+        matches!(self.rows, Rows::OnDisk(_))
     }
 }
 
@@ -95,10 +100,32 @@ impl History {
     pub(super) fn push(&mut self, batch: &RecordBatch) {
         let (first_row, columns) = (self.next_row, WitnessColumns::of(batch));
         self.next_row += batch.num_rows() as u64;
-        self.n_rows += batch.num_rows();
         self.newest_batch = Some(first_row);
-        let end_row = self.next_row;
-        self.batches.push_back(Batch { first_row, end_row, kept: None, columns, block: None });
+        self.append(Batch::of(HeldRows::new(first_row, self.next_row, None, columns)));
+    }
+
+    fn append(&mut self, batch: Batch) {
+        self.n_on_disk += usize::from(batch.is_on_disk() && self.n_on_disk == self.batches.len());
+        self.count(&batch);
+        self.batches.push_back(batch);
+    }
+
+    fn count(&mut self, batch: &Batch) {
+        self.n_rows += batch.n_rows();
+        self.n_rows_on_disk += batch.n_rows_on_disk();
+        self.bytes += batch.bytes();
+    }
+
+    fn uncount(&mut self, batch: &Batch) {
+        self.n_rows -= batch.n_rows();
+        self.n_rows_on_disk -= batch.n_rows_on_disk();
+        self.bytes -= batch.bytes();
+    }
+
+    /// Takes all batches out, to append them again.
+    fn take_batches(&mut self) -> VecDeque<Batch> {
+        (self.n_rows, self.n_rows_on_disk, self.bytes, self.n_on_disk) = (0, 0, 0, 0);
+        std::mem::take(&mut self.batches)
     }
 
     /// From now on rows may come that came before.
@@ -111,77 +138,172 @@ impl History {
         row < self.reread_from
     }
 
+    /// Lets old rows go to the disk: see [`History::keep_within`].
+    pub(super) fn spill_to(&mut self, stream: SpillStream) {
+        self.spill = Some(WitnessSpill::new(stream));
+    }
+
+    /// Writes old rows to the disk until those in memory take no more than so many bytes, as far as the
+    /// disk takes them. `held` gives which rows from one number to another lanes hold; the others are
+    /// left out.
+    ///
+    /// # Errors
+    /// Those of `held`.
+    pub(super) fn keep_within(
+        &mut self,
+        bytes_max: usize,
+        mut held: impl FnMut(u64, u64) -> Result<Vec<u64>>,
+    ) -> Result<()> {
+        while self.bytes > bytes_max && self.spill.is_some() {
+            let (mut open, mut n_rows) = (Vec::new(), 0);
+            // The newest batch stays.
+            while n_rows < SEAL_ROWS && self.n_on_disk + 1 < self.batches.len() {
+                let Some(mut batch) = self.batches.remove(self.n_on_disk) else { break };
+                self.uncount(&batch);
+                if !batch.is_thin {
+                    let (first, end) = batch.range();
+                    batch = thin(batch, &held(first, end)?);
+                }
+                n_rows += batch.n_rows() as u64;
+                open.push(batch);
+            }
+            let is_enough = n_rows >= SEAL_ROWS;
+            if !self.put_back(open, is_enough) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts batches back as one behind those on disk, on disk too where there is enough for it; false
+    /// when it is in memory.
+    fn put_back(&mut self, mut open: Vec<Batch>, is_enough: bool) -> bool {
+        let block = open.first().filter(|_| open.len() == 1).and_then(|batch| batch.block);
+        let in_memory = open.drain(..).filter_map(|batch| match batch.rows {
+            Rows::InMemory(rows) => Some(rows),
+            Rows::OnDisk(_) => None,
+        });
+        let mut parts: Vec<HeldRows> = in_memory.collect();
+        let merged = if parts.len() > 1 { HeldRows::merged(&parts) } else { parts.pop() };
+        let Some(merged) = merged else { return false };
+        let written = self.spill.as_mut().filter(|_| is_enough).and_then(|s| s.write(&merged));
+        let is_on_disk = written.is_some();
+        let rows = written.map_or(Rows::InMemory(merged), Rows::OnDisk);
+        let batch = Batch { rows, block, is_thin: true };
+        self.count(&batch);
+        self.batches.insert(self.n_on_disk, batch);
+        self.n_on_disk += usize::from(is_on_disk);
+        is_on_disk
+    }
+
     /// Writes what no earlier checkpoint wrote; small pieces become large ones.
-    pub(super) fn checkpoint(&mut self, blocks: &mut BlockWriter) -> HistoryEntry {
-        let mut open: Vec<Batch> = Vec::new();
-        for batch in std::mem::take(&mut self.batches) {
-            if batch.block.is_some_and(|block| blocks.can_keep(block)) {
-                self.seal(&mut open, blocks);
-                self.batches.push_back(batch);
-                continue;
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub(super) fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Result<HistoryEntry> {
+        let mut open: Vec<HeldRows> = Vec::new();
+        for mut batch in self.take_batches() {
+            if batch.block.is_none_or(|block| !blocks.can_keep(block)) {
+                batch.block = match batch.rows {
+                    Rows::InMemory(rows) => {
+                        self.seal_large(&mut open, rows, blocks);
+                        continue;
+                    }
+                    Rows::OnDisk(ref rows) => self.write_from_disk(rows, blocks)?,
+                };
             }
-            let first_row = open.first().map_or(batch.first_row, |first| first.first_row);
-            if batch.end_row - first_row > u64::from(u32::MAX) {
-                self.seal(&mut open, blocks);
-            }
-            open.push(batch);
-            if open.iter().map(Batch::n_rows).sum::<usize>() as u64 >= SEAL_ROWS {
-                self.seal(&mut open, blocks);
-            }
+            self.seal(&mut open, blocks);
+            self.append(batch);
         }
         let n_sealed = self.batches.len();
         self.seal(&mut open, blocks);
         let part = |batch: &Batch| {
-            Some(PartEntry { first: batch.first_row, end: batch.end_row, block: batch.block? })
+            let (first, end) = batch.range();
+            Some(PartEntry { first, end, block: batch.block? })
         };
         let parts = self.batches.iter().filter_map(part).collect();
         // What is small is written again when more has come.
         self.batches.iter_mut().skip(n_sealed).for_each(|batch| batch.block = None);
-        HistoryEntry { next_row: self.next_row, reread_from: self.reread_from, parts }
+        Ok(HistoryEntry { next_row: self.next_row, reread_from: self.reread_from, parts })
     }
 
-    fn seal(&mut self, open: &mut Vec<Batch>, blocks: &mut BlockWriter) {
-        if let Some(mut batch) = Batch::merged(open) {
-            batch.block = Some(write_batch(&batch, blocks));
-            self.batches.push_back(batch);
+    /// Adds rows to those that wait, and seals them when they are enough.
+    fn seal_large(&mut self, open: &mut Vec<HeldRows>, rows: HeldRows, blocks: &mut BlockWriter) {
+        let first_row = open.first().map_or(rows.first_row, |first| first.first_row);
+        if rows.end_row - first_row > u64::from(u32::MAX) {
+            self.seal(open, blocks);
+        }
+        open.push(rows);
+        if open.iter().map(HeldRows::n_rows).sum::<usize>() as u64 >= SEAL_ROWS {
+            self.seal(open, blocks);
+        }
+    }
+
+    fn seal(&mut self, open: &mut Vec<HeldRows>, blocks: &mut BlockWriter) {
+        if let Some(rows) = HeldRows::merged(open) {
+            let block = Some(write_rows(&rows, blocks));
+            self.append(Batch { block, ..Batch::of(rows) });
         }
         open.clear();
     }
 
-    /// Takes rows back. When some cannot be read: the number below which rows may be missing, and why.
+    fn write_from_disk(
+        &mut self,
+        rows: &DiskRows,
+        blocks: &mut BlockWriter,
+    ) -> Result<Option<BlockRef>> {
+        let Some(spill) = &mut self.spill else { return Ok(None) };
+        Ok(Some(write_rows(&spill.read(rows)?, blocks)))
+    }
+
+    /// Takes rows back, those to the disk that memory has no room for. When some cannot be read: the
+    /// number below which rows may be missing, and why.
     pub(super) fn restore(
+        &mut self,
         entry: &HistoryEntry,
         blocks: &BlockReader,
-    ) -> (Self, Option<(u64, String)>) {
-        let mut history =
-            Self { next_row: entry.next_row, reread_from: entry.reread_from, ..Self::default() };
+        bytes_max: usize,
+    ) -> Option<(u64, String)> {
+        (self.next_row, self.reread_from) = (entry.next_row, entry.reread_from);
         let (mut damage, mut reached) = (None, 0);
         for part in &entry.parts {
             let is_placed =
                 reached <= part.first && part.first <= part.end && part.end <= entry.next_row;
-            let batch = match is_placed {
-                true => read_batch(part, blocks),
+            let rows = match is_placed {
+                true => read_rows(part, blocks),
                 false => Err("rows are out of order".to_owned()),
             };
-            match batch {
-                Ok(batch) => {
-                    history.n_rows += batch.n_rows();
-                    history.batches.push_back(batch);
-                }
+            match rows {
+                Ok(rows) => self.take_back(rows, part.block, bytes_max),
                 Err(why) => damage = Some((reached.max(part.end), why)),
             }
             reached = reached.max(part.end);
         }
-        if let Some(last) = history.batches.back_mut().filter(|b| (b.n_rows() as u64) < SEAL_ROWS) {
+        if let Some(last) = self.batches.back_mut().filter(|b| (b.n_rows() as u64) < SEAL_ROWS) {
             last.block = None;
         }
-        (history, damage)
+        damage
+    }
+
+    fn take_back(&mut self, rows: HeldRows, block: BlockRef, bytes_max: usize) {
+        let is_too_much = self.bytes + rows.bytes > bytes_max;
+        let written = self.spill.as_mut().filter(|_| is_too_much).and_then(|s| s.write(&rows));
+        let rows = written.map_or(Rows::InMemory(rows), Rows::OnDisk);
+        self.append(Batch { rows, block: Some(block), is_thin: true });
     }
 
     /// Forgets batches whose rows all come before the row with this number.
     pub(super) fn trim(&mut self, oldest_row: u64) {
-        while self.batches.front().is_some_and(|batch| batch.end_row <= oldest_row) {
-            self.n_rows -= self.batches.pop_front().map_or(0, |batch| batch.n_rows());
+        while let Some(batch) = self.batches.pop_front_if(|batch| batch.range().1 <= oldest_row) {
+            self.uncount(&batch);
+            self.n_on_disk = self.n_on_disk.saturating_sub(1);
+            self.free(&batch.rows);
+        }
+    }
+
+    fn free(&mut self, rows: &Rows) {
+        if let (Rows::OnDisk(rows), Some(spill)) = (rows, &mut self.spill) {
+            spill.free(rows);
         }
     }
 
@@ -190,31 +312,59 @@ impl History {
         self.n_rows > 2 * n_held + SLACK_ROWS
     }
 
-    /// Keeps only the rows that lanes hold: their numbers, ascending.
-    pub(super) fn compact(&mut self, held: &[u64]) {
-        let mut rest = held;
-        for batch in &mut self.batches {
-            let (own, later) = rest.split_at(rest.partition_point(|row| *row < batch.end_row));
-            let own = &own[own.partition_point(|row| *row < batch.first_row)..];
-            if own.len() < batch.n_rows() {
-                *batch = batch.only(own);
+    /// Keeps only the rows that lanes hold. `held` gives which rows from one number to another these are,
+    /// ascending.
+    ///
+    /// # Errors
+    /// Those of `held`, and when rows do not come back from the disk.
+    pub(super) fn compact(
+        &mut self,
+        mut held: impl FnMut(u64, u64) -> Result<Vec<u64>>,
+    ) -> Result<()> {
+        for batch in self.take_batches() {
+            let (first, end) = batch.range();
+            let own = held(first, end)?;
+            if own.len() >= batch.n_rows() {
+                self.append(batch);
+                continue;
             }
-            rest = later;
+            let batch = match (&batch.rows, &mut self.spill) {
+                (Rows::OnDisk(rows), Some(spill)) => {
+                    let rest = spill.read(rows)?.only(&own);
+                    spill.free(rows);
+                    let written = spill.write(&rest);
+                    let rows = written.map_or(Rows::InMemory(rest), Rows::OnDisk);
+                    Batch { rows, block: None, is_thin: true }
+                }
+                (Rows::InMemory(rows), _) => {
+                    Batch { is_thin: batch.is_thin, ..Batch::of(rows.only(&own)) }
+                }
+                (Rows::OnDisk(_), None) => batch,
+            };
+            if batch.n_rows() > 0 {
+                self.append(batch);
+            }
         }
-        self.batches.retain(|batch| batch.n_rows() > 0);
-        self.n_rows = self.batches.iter().map(Batch::n_rows).sum();
+        Ok(())
     }
 
     /// The whole number of a row of which the low 32 bits are known.
     pub(super) fn row_number(&self, low: u32) -> u64 {
-        let behind = (self.next_row as u32).wrapping_sub(low);
-        self.next_row.saturating_sub(u64::from(behind))
+        row_number(self.next_row, low)
     }
 
-    pub(super) fn witness(&self, row: u64) -> Option<Witness> {
-        let position = self.batches.partition_point(|batch| batch.first_row <= row);
-        let batch = self.batches.get(position.checked_sub(1)?)?;
-        Some(batch.columns.get(batch.index(row)?))
+    /// The witness of a row.
+    ///
+    /// # Errors
+    /// When it does not come back from the disk.
+    pub(super) fn witness(&mut self, row: u64) -> Result<Option<Witness>> {
+        let position = self.batches.partition_point(|batch| batch.range().0 <= row);
+        let batch = position.checked_sub(1).and_then(|position| self.batches.get(position));
+        match (batch.map(|batch| &batch.rows), &mut self.spill) {
+            (Some(Rows::InMemory(rows)), _) => Ok(rows.witness(row)),
+            (Some(Rows::OnDisk(rows)), Some(spill)) => spill.witness(rows, row),
+            _ => Ok(None),
+        }
     }
 
     /// Number of the first row of the batch that came last.
@@ -226,7 +376,27 @@ impl History {
         self.n_rows
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.batches.iter().map(|batch| batch.columns.bytes()).sum()
+    pub(super) fn n_rows_on_disk(&self) -> usize {
+        self.n_rows_on_disk
     }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The whole number of a row of which the low 32 bits are known, and the number of the next row.
+pub(super) fn row_number(next_row: u64, low: u32) -> u64 {
+    let behind = (next_row as u32).wrapping_sub(low);
+    next_row.saturating_sub(u64::from(behind))
+}
+
+/// A batch without the rows that no lane holds. One that a checkpoint has written is left as it is
+/// where most of it is held: it need not be written again.
+fn thin(batch: Batch, held: &[u64]) -> Batch {
+    let Rows::InMemory(rows) = &batch.rows else { return batch };
+    let n_rows = rows.n_rows();
+    let is_kept = held.len() >= n_rows || (batch.block.is_some() && held.len() * 2 >= n_rows);
+    if is_kept { batch } else { Batch::of(rows.only(held)) }
 }

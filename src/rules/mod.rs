@@ -14,7 +14,6 @@ mod expressions;
 mod fingerprint;
 mod front_matter;
 mod history;
-mod history_blocks;
 mod lane_input;
 mod lookup;
 mod pack;
@@ -181,8 +180,10 @@ pub struct LaneStats {
     pub keys: usize,
     /// Rows in the log.
     pub rows: usize,
-    /// Bytes of the state.
+    /// Bytes of the state in memory.
     pub bytes: usize,
+    /// Rows that are on disk alone.
+    pub rows_on_disk: usize,
     /// Rows that a limit kept out of the state, since the start.
     pub dropped_rows: u64,
 }

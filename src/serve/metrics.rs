@@ -9,6 +9,7 @@ use prometheus::{
 
 use super::batch_duration::BatchDuration;
 use super::checkpoint::CheckpointMetrics;
+use super::spill::SpillMetrics;
 use super::stages;
 use crate::alert::Status;
 use crate::delivery::DeliveryMetrics;
@@ -56,6 +57,7 @@ pub struct Metrics {
     lane_keys: IntGaugeVec,
     lane_rows: IntGaugeVec,
     lane_bytes: IntGaugeVec,
+    lane_disk_rows: IntGaugeVec,
     dropped_rows: IntCounterVec,
     state_rows_max: IntGauge,
     state_keys_max: IntGauge,
@@ -95,6 +97,8 @@ pub struct Metrics {
     pub batch_events: IntGauge,
     /// Checkpoints and the state folder.
     pub checkpoint: CheckpointMetrics,
+    /// Rows of windows on disk.
+    pub spill: SpillMetrics,
 }
 
 impl Metrics {
@@ -153,6 +157,7 @@ impl Metrics {
             self.lane_keys.with_label_values(&name).set(gauge(lane.keys));
             self.lane_rows.with_label_values(&name).set(gauge(lane.rows));
             self.lane_bytes.with_label_values(&name).set(gauge(lane.bytes));
+            self.lane_disk_rows.with_label_values(&name).set(gauge(lane.rows_on_disk));
             raise(&self.dropped_rows.with_label_values(&name), lane.dropped_rows);
         }
     }
@@ -332,7 +337,12 @@ fn build() -> Outcome<Metrics> {
         learn: stages::learn(&make)?,
         lane_keys: make.gauges("lane_keys", &["lane"], "Keys that have rows in a lane.")?,
         lane_rows: make.gauges("lane_rows", &["lane"], "Rows in a lane's log.")?,
-        lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state.")?,
+        lane_bytes: make.gauges("lane_bytes", &["lane"], "Bytes of a lane's state in memory.")?,
+        lane_disk_rows: make.gauges(
+            "lane_disk_rows",
+            &["lane"],
+            "Rows of a lane's log that are on disk alone.",
+        )?,
         state_rows_max: make.gauge("state_rows_max", "Rows that one lane may hold.")?,
         state_keys_max: make.gauge("state_keys_max", "Keys that one lane may hold.")?,
         reloads: make.counters("reloads_total", &["outcome"], "Reloads by SIGHUP, by outcome.")?,
@@ -396,6 +406,7 @@ fn build() -> Outcome<Metrics> {
         batch_duration,
         batch_events: make.gauge("batch_events", "Events in the newest batch.")?,
         checkpoint: CheckpointMetrics::new(&make)?,
+        spill: SpillMetrics::new(&make)?,
         registry: make.0,
     };
     start_at_zero(&metrics);

@@ -7,6 +7,7 @@ mod connections;
 mod console;
 pub mod http;
 pub mod metrics;
+mod spill;
 mod stages;
 
 pub use api::{Api, Catalog};

@@ -4,6 +4,7 @@
 //! - `manifest`: which state is good, see [`Manifest`]. It is replaced as a whole, by a rename.
 //! - `segment-N`: blocks, see [`BlockWriter`]. Written once, synced before the manifest that refers to
 //!   them, removed when no block of it is referred to any more.
+//! - `spill/`: rows of windows that memory has no room for, see [`Spill`]. They do not survive.
 //!
 //! A checkpoint that fails, or that a crash cuts short at any point, leaves the manifest before it
 //! and all of its segments as they were.
@@ -14,6 +15,7 @@ mod folder;
 mod keyed_hash;
 mod manifest;
 mod pending;
+mod spill;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +25,4 @@ pub use folder::StateFolder;
 pub use keyed_hash::KeyedHash;
 pub use manifest::{InputPosition, Loaded, Manifest, SavedOrigin, SegmentUse};
 pub use pending::{Pending, Written};
+pub use spill::{Spill, SpillLimits, SpillRef, SpillStats, SpillStream};

@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use super::bits::Bits;
 use super::interner::Interner;
+use super::lane_log::LaneLog;
 use super::snapshot::{Damage, FloatPairs};
-use super::spec::Cells;
+use super::spec::{AggregateSpec, Cells};
 
 /// How cells of a column compare, and what their 64 bits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,8 +41,8 @@ pub(crate) trait Accumulator {
     fn grow(&mut self, n: usize);
     /// The row `index` of key `slot` enters; `first` is the oldest row still in the window.
     fn enter(&mut self, slot: usize, value: u64, index: u64, first: u64);
-    /// The row `index` leaves; `end` is one behind the newest row that has entered.
-    fn leave(&mut self, slot: usize, value: u64, index: u64, end: u64);
+    /// The row `index` leaves.
+    fn leave(&mut self, slot: usize, value: u64, index: u64);
     /// The aggregate of a key now; `None` is NULL.
     fn read(&self, slot: usize) -> Option<u64>;
     /// The aggregates of these keys now.
@@ -75,7 +77,7 @@ impl Accumulator for Count {
         self.0[slot] += 1;
     }
     #[inline]
-    fn leave(&mut self, slot: usize, _: u64, _: u64, _: u64) {
+    fn leave(&mut self, slot: usize, _: u64, _: u64) {
         self.0[slot] -= 1;
     }
     #[inline]
@@ -98,35 +100,47 @@ fn read_counts(counts: &[u32], slots: &[u32], output: &mut Cells) {
 }
 
 /// Exact `count(DISTINCT x)`: a value counts when it enters without an equal one before it in the
-/// window, and stops counting when its row leaves without an equal one behind it. Both neighbours
-/// are known from the lane's links (distance in rows; 0 for none): no look-up on either side.
-#[derive(Debug, Default)]
-pub(crate) struct DistinctCount(Vec<u32>);
+/// window, and stops counting when its row leaves and no equal one has entered after it. The row before
+/// is known from the lane's links (distance in rows; 0 for none); a row that enters marks it, one bit.
+#[derive(Debug)]
+pub(crate) struct DistinctCount {
+    counts: Vec<u32>,
+    superseded: Bits,
+}
+
+impl DistinctCount {
+    pub(crate) fn new() -> Self {
+        Self { counts: Vec::new(), superseded: Bits::new() }
+    }
+}
 
 impl Accumulator for DistinctCount {
     fn grow(&mut self, n: usize) {
-        self.0.resize(n.max(self.0.len()), 0);
+        self.counts.resize(n.max(self.counts.len()), 0);
     }
     #[inline]
     fn enter(&mut self, slot: usize, distance: u64, index: u64, first: u64) {
-        let is_new = distance == 0 || index - distance < first;
-        self.0[slot] += u32::from(is_new);
+        if distance == 0 || index - distance < first {
+            self.counts[slot] += 1;
+        } else {
+            self.superseded.insert(index - distance, first);
+        }
     }
     #[inline]
-    fn leave(&mut self, slot: usize, distance: u64, index: u64, end: u64) {
-        let was_last = distance == 0 || index + distance >= end;
-        self.0[slot] -= u32::from(was_last);
+    fn leave(&mut self, slot: usize, _: u64, index: u64) {
+        self.counts[slot] -= u32::from(!self.superseded.contains(index));
+        self.superseded.trim(index);
     }
     #[inline]
     fn read(&self, slot: usize) -> Option<u64> {
-        Some(u64::from(self.0[slot]))
+        Some(u64::from(self.counts[slot]))
     }
     #[inline]
     fn read_all(&self, slots: &[u32], output: &mut Cells) {
-        read_counts(&self.0, slots, output);
+        read_counts(&self.counts, slots, output);
     }
     fn bytes(&self) -> usize {
-        self.0.capacity() * 4
+        self.counts.capacity() * 4 + self.superseded.bytes()
     }
 }
 
@@ -144,7 +158,7 @@ impl Accumulator for IntegerSum {
         (*sum, *n) = (sum.wrapping_add(value), *n + 1);
     }
     #[inline]
-    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+    fn leave(&mut self, slot: usize, value: u64, _: u64) {
         let (sum, n) = &mut self.0[slot];
         (*sum, *n) = (sum.wrapping_sub(value), *n - 1);
     }
@@ -231,7 +245,7 @@ impl<const AVERAGE: bool> Accumulator for FloatTotal<AVERAGE> {
     fn enter(&mut self, slot: usize, value: u64, _: u64, _: u64) {
         self.0[slot].add(f64::from_bits(value), 1);
     }
-    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+    fn leave(&mut self, slot: usize, value: u64, _: u64) {
         self.0[slot].add(f64::from_bits(value), -1);
     }
     fn read(&self, slot: usize) -> Option<u64> {
@@ -296,6 +310,35 @@ impl Queue {
         QueueRun { queue: self, texts }
     }
 
+    /// The queue as that of `first_value`, with the rows: it respects NULLs, which values do not tell.
+    pub(crate) fn first_of<'a>(
+        &'a mut self,
+        log: &'a LaneLog,
+        spec: &'a AggregateSpec,
+    ) -> FirstRun<'a> {
+        FirstRun { queue: self, log, spec }
+    }
+
+    fn grow(&mut self, n: usize) {
+        self.rows.resize_with(n.max(self.rows.len()), VecDeque::new);
+    }
+
+    fn push(&mut self, slot: usize, index: u64, value: u64) {
+        self.rows[slot].push_back((index, value));
+        self.n_rows += 1;
+    }
+
+    fn leave(&mut self, slot: usize, index: u64) {
+        let rows = &mut self.rows[slot];
+        if rows.front().is_some_and(|(first, _)| *first & !NULL_ROW == index) {
+            rows.pop_front();
+            self.n_rows -= 1;
+            if rows.is_empty() {
+                *rows = VecDeque::new(); // give the memory of a quiet key back
+            }
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<VecDeque<(u64, u64)>>() + self.n_rows * 32
     }
@@ -309,8 +352,7 @@ pub(crate) struct QueueRun<'a> {
 
 impl Accumulator for QueueRun<'_> {
     fn grow(&mut self, n: usize) {
-        let n = n.max(self.queue.rows.len());
-        self.queue.rows.resize_with(n, VecDeque::new);
+        self.queue.grow(n);
     }
 
     fn enter(&mut self, slot: usize, value: u64, index: u64, _: u64) {
@@ -329,23 +371,51 @@ impl Accumulator for QueueRun<'_> {
             rows.pop_back();
             *n_rows -= 1;
         }
-        rows.push_back((index, value));
-        *n_rows += 1;
+        self.queue.push(slot, index, value);
     }
 
-    fn leave(&mut self, slot: usize, _: u64, index: u64, _: u64) {
-        let rows = &mut self.queue.rows[slot];
-        if rows.front().is_some_and(|(first, _)| *first == index) {
-            rows.pop_front();
-            self.queue.n_rows -= 1;
-            if rows.is_empty() {
-                *rows = VecDeque::new(); // give the memory of a quiet key back
-            }
-        }
+    fn leave(&mut self, slot: usize, _: u64, index: u64) {
+        self.queue.leave(slot, index);
     }
 
     fn read(&self, slot: usize) -> Option<u64> {
         self.queue.rows[slot].front().map(|(_, value)| *value)
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+}
+
+/// Marks the index of a row whose value is NULL; a lane never has so many rows.
+const NULL_ROW: u64 = 1 << 63;
+
+/// A [`Queue`] of `first_value` during one batch. It keeps the value of each row: where the row lies,
+/// nobody can look when it is on disk.
+pub(crate) struct FirstRun<'a> {
+    queue: &'a mut Queue,
+    log: &'a LaneLog,
+    spec: &'a AggregateSpec,
+}
+
+impl Accumulator for FirstRun<'_> {
+    fn grow(&mut self, n: usize) {
+        self.queue.grow(n);
+    }
+
+    fn enter(&mut self, slot: usize, _: u64, index: u64, _: u64) {
+        let value = self.log.values[self.spec.value].get(index);
+        let is_valid = self.spec.valid.is_none_or(|mask| self.log.has(mask, index));
+        self.queue.push(slot, if is_valid { index } else { index | NULL_ROW }, value);
+    }
+
+    fn leave(&mut self, slot: usize, _: u64, index: u64) {
+        self.queue.leave(slot, index);
+    }
+
+    fn read(&self, slot: usize) -> Option<u64> {
+        let (index, value) = self.queue.rows[slot].front()?;
+        (index & NULL_ROW == 0).then_some(*value)
     }
 
     fn bytes(&self) -> usize {
@@ -365,10 +435,10 @@ mod tests {
             sum.enter(0, f64::to_bits(value), 0, 0);
         }
         for value in [1e300, f64::INFINITY, f64::NAN] {
-            sum.leave(0, f64::to_bits(value), 0, 0);
+            sum.leave(0, f64::to_bits(value), 0);
         }
         assert_eq!(sum.read(0), Some(0.5f64.to_bits()));
-        sum.leave(0, 0.5f64.to_bits(), 0, 0);
+        sum.leave(0, 0.5f64.to_bits(), 0);
         assert_eq!(sum.read(0), None);
     }
 }

@@ -76,7 +76,7 @@ impl<const POPULATION: bool> Accumulator for Deviation<POPULATION> {
             state.n_out_of_range += 1;
         }
     }
-    fn leave(&mut self, slot: usize, value: u64, _: u64, _: u64) {
+    fn leave(&mut self, slot: usize, value: u64, _: u64) {
         let (state, value) = (&mut self.0[slot], f64::from_bits(value));
         if value.abs() > VALUE_MAX || value.is_nan() {
             state.n_out_of_range -= 1;
@@ -140,7 +140,7 @@ mod tests {
         let mut deviation = Deviation::<false>::default();
         deviation.grow(1);
         values.iter().for_each(|value| deviation.enter(0, value.to_bits(), 0, 0));
-        values[..first].iter().for_each(|value| deviation.leave(0, value.to_bits(), 0, 0));
+        values[..first].iter().for_each(|value| deviation.leave(0, value.to_bits(), 0));
         read(&deviation)
     }
 

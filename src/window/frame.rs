@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::log::Log;
+use super::lane_log::LaneLog;
 use crate::event::TimeMicros;
 
 /// `RANGE BETWEEN start PRECEDING AND end PRECEDING`; an `end` of 0 is `CURRENT ROW`, peers included.
@@ -53,21 +53,22 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// Moves the cursor through the groups (their times ascend). A row may enter and leave in one
-    /// step, when no row came for longer than the frame.
+    /// step, when no row came for longer than the frame. The rows that the cursor passes are in memory.
     pub(crate) fn advance(
         &mut self,
         frame: Frame,
         cursor: &mut Cursor,
-        times: &Log<TimeMicros>,
+        log: &LaneLog,
         groups: &[TimeMicros],
         has_leavers: bool,
     ) {
+        let times = &log.times;
         let begin = *cursor;
         self.clear();
         (self.enter, self.leave) = (begin.entered..begin.entered, begin.left..begin.left);
         let Some(&last) = groups.last() else { return };
         let newest = last.saturating_sub(frame.end_micros);
-        cursor.entered = times.partition_point(begin.entered, times.end(), |time| time <= newest);
+        cursor.entered = log.first_row(begin.entered, times.end(), |time| time <= newest);
         times.copy_range(begin.entered, cursor.entered, &mut self.times);
         for (group, time) in (0..).zip(groups) {
             let newest = time.saturating_sub(frame.end_micros);
@@ -77,7 +78,7 @@ impl Schedule {
         cursor.left = cursor.entered;
         if has_leavers {
             let oldest = last.saturating_sub(frame.start_micros);
-            cursor.left = times.partition_point(begin.left, cursor.entered, |time| time < oldest);
+            cursor.left = log.first_row(begin.left, cursor.entered, |time| time < oldest);
             times.copy_range(begin.left, cursor.left, &mut self.times);
             for (group, time) in (0..).zip(groups) {
                 let oldest = time.saturating_sub(frame.start_micros);
@@ -94,12 +95,15 @@ impl Schedule {
         (self.enter.end, self.leave.end) = (cursor.entered, cursor.left);
     }
 
-    /// One group of rows that enter, and none that leaves.
-    pub(crate) fn enter_at_once(&mut self, n_rows: u32) {
+    /// One group of rows that enter, and of rows that leave.
+    pub(crate) fn at_once(&mut self, enter: Range<u64>, leave: Range<u64>) {
         self.clear();
-        self.enter_groups.resize(n_rows as usize, 0);
-        self.enter_ends.push(n_rows);
-        self.leave_ends.push(0);
+        let (n_enter, n_leave) = (enter.end - enter.start, leave.end - leave.start);
+        self.enter_groups.resize(n_enter as usize, 0);
+        self.leave_groups.resize(n_leave as usize, 0);
+        self.enter_ends.push(n_enter as u32);
+        self.leave_ends.push(n_leave as u32);
+        (self.enter, self.leave) = (enter, leave);
     }
 
     fn clear(&mut self) {

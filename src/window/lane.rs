@@ -7,7 +7,9 @@ use super::sliding::{Groups, Sliding};
 use super::slots::{NO_SLOT, Slots};
 use super::snapshot::{Damage, LaneRows, LaneState};
 use super::spec::{Cells, LagSpec, LaneInput, LaneLimits, LaneOutput, LaneSpec, mask_bit};
+use crate::Result;
 use crate::event::TimeMicros;
+use crate::store::SpillStream;
 
 /// Rows go in by batches in time order; every aggregate's value at each row comes out. Exact: equal to
 /// evaluating the window for each row over the whole table.
@@ -47,13 +49,20 @@ impl Lane {
         }
     }
 
+    /// Lets old rows go to the disk: see [`Lane::keep_within`].
+    pub fn spill_to(&mut self, stream: SpillStream) {
+        self.log.spill_to(stream);
+    }
+
     /// Lets time pass: what no row at `time` or later can see is freed.
-    pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) {
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk; the lane is of no use then.
+    pub fn advance(&mut self, time: TimeMicros, texts: &[Interner]) -> Result<()> {
         self.time = time;
         self.visitors.drain(..).for_each(|slot| self.slots.release(slot));
-        let groups = Groups { times: &[time], ends: &[0], slots: &[], row_times: &[] };
         for window in &mut self.windows {
-            window.run(&self.log, &mut self.slots, &groups, texts, &mut Vec::new());
+            window.move_to(time, &mut self.log, &mut self.slots, texts)?;
             window.expire(time, &mut self.slots);
         }
         for (spec, lag) in &mut self.lags {
@@ -65,11 +74,29 @@ impl Lane {
         }
         let end = self.log.times.end();
         let tail = self.windows.iter().map(|w| w.cursor.left).min().unwrap_or(end);
-        self.log.trim(tail, &mut self.slots);
+        self.log.trim(tail, &mut self.slots)?;
+        self.pin()
+    }
+
+    /// Keeps the rows at which cursors stand in memory, and lets the disk have the others that cursors
+    /// have passed.
+    pub(super) fn pin(&mut self) -> Result<()> {
+        let cursors = self.windows.iter().flat_map(|w| [w.cursor.left, w.cursor.entered]);
+        let head = self.log.head;
+        self.log.pin(cursors.chain([head]))
+    }
+
+    /// Writes old rows to the disk until those in memory take no more than so many bytes, as far as
+    /// there is a disk and it takes them.
+    pub fn keep_within(&mut self, bytes_max: usize) {
+        self.log.keep_within(bytes_max);
     }
 
     /// Takes the next rows and gives every aggregate's value at each of them.
-    pub fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> LaneOutput {
+    ///
+    /// # Errors
+    /// As [`Lane::advance`].
+    pub fn push(&mut self, mut input: LaneInput, texts: &[Interner]) -> Result<LaneOutput> {
         let (slots, dropped) = self.admit(&mut input);
         let logged = self.log_rows(&input, &slots);
         let (times, ends) = groups_of(&input.times);
@@ -77,7 +104,7 @@ impl Lane {
         self.time = times.last().copied().unwrap_or(self.time);
         let mut columns = Vec::new();
         for window in &mut self.windows {
-            window.run(&self.log, &mut self.slots, &groups, texts, &mut columns);
+            window.run_batch(&mut self.log, &mut self.slots, &groups, texts, &mut columns)?;
         }
         for (spec, lag) in &mut self.lags {
             columns.push(run_lag(spec, lag, &input, &slots, &mut self.slots));
@@ -85,7 +112,8 @@ impl Lane {
         self.batch.clear();
         self.batch.extend(slots.iter().copied().zip(input.times));
         self.visitors.extend(slots.iter().zip(logged).filter(|(_, l)| !l).map(|(slot, _)| *slot));
-        LaneOutput { columns, dropped }
+        self.pin()?;
+        Ok(LaneOutput { columns, dropped })
     }
 
     /// Finds each row's slot; rows beyond a limit are taken out of the input.
@@ -133,23 +161,27 @@ impl Lane {
     /// `window` counts at row `row` of the last batch: it lies in the frame and has the row's key. Newest
     /// first, until it says `false`. None of a frame that tells what went before. Dropped rows do not
     /// count in `row`.
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
     pub fn visit_frame(
-        &self,
+        &mut self,
         window: usize,
         aggregates: &[usize],
         row: usize,
         visit: impl FnMut(u32) -> bool,
-    ) {
+    ) -> Result<()> {
         let (window, (slot, time)) = (&self.windows[window], self.batch[row]);
         let newest = time.saturating_sub(window.frame.end_micros);
         let oldest = time.saturating_sub(window.frame.start_micros);
         let masks = window.witness_masks(aggregates);
-        if !masks.is_empty() {
-            self.log.visit_key(slot, (oldest, newest), &masks, visit);
+        if masks.is_empty() {
+            return Ok(());
         }
+        self.log.visit_key(slot, (oldest, newest), &masks, visit)
     }
 
-    /// The rows in the log that [`Lane::visit_frame`] may still give, as indices.
+    /// Indices of the rows that [`Lane::visit_frame`] may still give.
     fn witnesses(&self) -> std::ops::Range<u64> {
         let windows = self.windows.iter().filter(|window| window.has_witnesses());
         let end = self.log.times.end();
@@ -167,9 +199,25 @@ impl Lane {
         self.witnesses().next().map(|index| self.log.rows.get(index))
     }
 
-    /// Calls `visit` with the stream row (low 32 bits) of each row that may still be evidence, oldest first.
-    pub fn visit_witnesses(&self, visit: impl FnMut(u32)) {
-        self.witnesses().map(|index| self.log.rows.get(index)).for_each(visit);
+    /// Calls `visit` with the stream row (low 32 bits) of each row that may still be evidence, oldest
+    /// first, from the first on that is not `is_before`, until it says `false`.
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub fn visit_witnesses(
+        &mut self,
+        is_before: impl Fn(u32) -> bool,
+        mut visit: impl FnMut(u32) -> bool,
+    ) -> Result<()> {
+        let witnesses = self.witnesses();
+        for index in self.log.start_of(&is_before).max(witnesses.start)..witnesses.end {
+            self.log.ensure_evidence(index)?;
+            let row = self.log.rows.get(index);
+            if !is_before(row) && !visit(row) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Event time that the lane has reached; the lowest of all when it has seen none.
@@ -193,16 +241,22 @@ impl Lane {
             ..LaneState::default()
         };
         for window in &self.windows {
-            debug_assert_eq!(window.cursor, window.cursor_at(self.time, &self.log));
             window.remains(&mut state.floats, &mut state.newest);
         }
         state
     }
 
     /// The rows of the log with an index within `from..to`, so far as they are there.
-    pub fn rows(&self, from: u64, to: u64) -> LaneRows {
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub fn rows(&mut self, from: u64, to: u64) -> Result<LaneRows> {
         let from = from.max(self.log.head);
-        self.log.copy_rows(from, to.min(self.log.times.end()).max(from))
+        let to = to.min(self.log.times.end()).max(from);
+        self.log.ensure(from, to)?;
+        let rows = self.log.copy_rows(from, to);
+        self.log.let_go();
+        Ok(rows)
     }
 
     /// Fills the windows and lags anew from the log and the rest of the state.
@@ -210,7 +264,7 @@ impl Lane {
         let (mut floats, mut newest) = (state.floats.iter(), state.newest.iter());
         for window in &mut self.windows {
             let slots = &mut self.slots;
-            window.refill(state.time, &self.log, slots, texts, &mut floats, &mut newest)?;
+            window.refill(state.time, &mut self.log, slots, texts, &mut floats, &mut newest)?;
         }
         let is_left_over = floats.next().is_some() || newest.next().is_some();
         if is_left_over || state.lags.len() != self.lags.len() {
@@ -237,7 +291,17 @@ impl Lane {
         self.dropped_rows
     }
 
-    /// Bytes of state.
+    /// Rows that are on disk alone.
+    pub fn n_rows_on_disk(&self) -> usize {
+        self.log.n_rows_on_disk()
+    }
+
+    /// Bytes of the rows in memory: what [`Lane::keep_within`] bounds.
+    pub fn log_bytes(&self) -> usize {
+        self.log.columns_bytes()
+    }
+
+    /// Bytes of state in memory.
     pub fn bytes(&self) -> usize {
         self.log.bytes()
             + self.slots.bytes()

@@ -1,11 +1,16 @@
 //! The rows of a lane, as columns in time order.
 
-use super::links::{Identity, Links};
+use super::links::Links;
 use super::log::Log;
+use super::residence::Residence;
 use super::slots::Slots;
 use super::snapshot::{Damage, LaneRows};
 use super::spec::{LaneInput, mask_bit};
+use crate::Result;
 use crate::event::TimeMicros;
+
+/// Rows that are dealt with in one go, where there may be any number of them; few in unit tests.
+pub(crate) const PIECE_ROWS: u64 = if cfg!(test) { 40 } else { 65_536 };
 
 /// Columns of a lane's log.
 pub(crate) struct LaneLog {
@@ -17,11 +22,12 @@ pub(crate) struct LaneLog {
     /// For each distinct count: mask, value column and the links between equal values.
     pub(crate) links: Vec<(usize, usize, Links)>,
     /// Distance to the previous row of the same key; 0 for none.
-    previous: Log<u32>,
+    pub(super) previous: Log<u32>,
     /// Newest row of each slot; meaningful while the slot has rows in the log.
     newest: Vec<u64>,
     /// Oldest row that is still there.
     pub(crate) head: u64,
+    pub(super) residence: Residence,
 }
 
 impl LaneLog {
@@ -36,6 +42,7 @@ impl LaneLog {
             previous: Log::new(),
             newest: Vec::new(),
             head: 0,
+            residence: Residence::default(),
         }
     }
 
@@ -59,12 +66,11 @@ impl LaneLog {
             log.extend(column);
         }
         for (mask, value, links) in &mut self.links {
-            let rows =
-                Identity { slots: &self.slots, values: &self.values[*value], head: self.head };
             let (column, bit) = mask_bit(*mask);
             let counts = input.masks[column].iter().map(|bits| bits & bit != 0);
-            links.append(rows, first, slots, &input.values[*value], counts);
+            links.append(self.head, first, slots, &input.values[*value], counts);
         }
+        self.note_chunks();
     }
 
     /// Notes the newest row of a key; gives the distance to the one before it.
@@ -85,9 +91,10 @@ impl LaneLog {
         self.links.iter_mut().for_each(|(_, _, links)| *links = Links::starting_at(head));
         self.newest = vec![u64::MAX; n_slots];
         self.head = head;
+        self.residence = Residence::starting_at(head);
     }
 
-    /// The rows `from..to` as columns.
+    /// The rows `from..to` as columns; they are in memory.
     pub(crate) fn copy_rows(&self, from: u64, to: u64) -> LaneRows {
         fn copy<T: Copy + Default>(log: &Log<T>, from: u64, to: u64) -> Vec<T> {
             let mut rows = Vec::with_capacity((to - from) as usize);
@@ -105,7 +112,7 @@ impl LaneLog {
         }
     }
 
-    /// Appends rows of an earlier process; [`LaneLog::relink`] makes them whole.
+    /// Appends rows of an earlier process.
     pub(crate) fn append_known(&mut self, rows: &LaneRows) -> Result<(), Damage> {
         let fits = rows.masks.len() == self.masks.len()
             && rows.values.len() == self.values.len()
@@ -121,20 +128,13 @@ impl LaneLog {
         self.previous.extend(&distances);
         self.masks.iter_mut().zip(&rows.masks).for_each(|(log, column)| log.extend(column));
         self.values.iter_mut().zip(&rows.values).for_each(|(log, column)| log.extend(column));
-        let links = self.links.iter_mut().zip(&rows.links);
-        links.for_each(|((_, _, links), previous)| links.append_known(previous));
-        Ok(())
-    }
-
-    /// Finds again what follows from the rows.
-    pub(crate) fn relink(&mut self) -> Result<(), Damage> {
-        for (mask, value, links) in &mut self.links {
-            let rows =
-                Identity { slots: &self.slots, values: &self.values[*value], head: self.head };
+        for ((mask, value, links), previous) in self.links.iter_mut().zip(&rows.links) {
             let (column, bit) = mask_bit(*mask);
-            let column = &self.masks[column];
-            links.relink(rows, |index| column.get(index) & bit != 0)?;
+            let counts = rows.masks[column].iter().map(|bits| bits & bit != 0);
+            let columns = (rows.slots.as_slice(), rows.values[*value].as_slice());
+            links.append_known(self.head, rows.first, columns, counts, previous)?;
         }
+        self.note_chunks();
         Ok(())
     }
 
@@ -145,19 +145,17 @@ impl LaneLog {
     }
 
     /// Frees the rows before `tail`.
-    pub(crate) fn trim(&mut self, tail: u64, slots: &mut Slots) {
-        for position in 0..self.links.len() {
-            let (mask, value, _) = self.links[position];
-            for index in self.head..tail {
-                if self.has(mask, index) {
-                    let values = &self.values[value];
-                    let rows = Identity { slots: &self.slots, values, head: self.head };
-                    self.links[position].2.remove(rows, index);
-                }
-            }
-        }
-        for index in self.head..tail {
-            slots.release(self.slots.get(index));
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub(crate) fn trim(&mut self, tail: u64, slots: &mut Slots) -> Result<()> {
+        let mut from = self.head;
+        while from < tail {
+            let to = if self.is_whole() { tail } else { tail.min(from + PIECE_ROWS) };
+            self.ensure(from, to)?;
+            self.release(from, to, slots);
+            self.let_go();
+            from = to;
         }
         self.head = tail;
         self.times.trim(tail);
@@ -167,19 +165,44 @@ impl LaneLog {
         self.masks.iter_mut().for_each(|log| log.trim(tail));
         self.values.iter_mut().for_each(|log| log.trim(tail));
         self.links.iter_mut().for_each(|(_, _, links)| links.trim(tail));
+        self.trim_chunks();
+        Ok(())
+    }
+
+    /// Lets go of what refers to the rows `from..to`.
+    fn release(&mut self, from: u64, to: u64, slots: &mut Slots) {
+        for position in 0..self.links.len() {
+            let (mask, value, _) = self.links[position];
+            for index in from..to {
+                if self.has(mask, index) {
+                    let (slot, value) = (self.slots.get(index), self.values[value].get(index));
+                    self.links[position].2.remove(index, slot, value);
+                }
+            }
+        }
+        for index in from..to {
+            slots.release(self.slots.get(index));
+        }
     }
 
     /// Calls `visit` with each row of a key whose time is within `oldest..=newest` and that is in one
     /// of `masks`; newest first, until it says `false`.
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
     pub(crate) fn visit_key(
-        &self,
+        &mut self,
         slot: u32,
         (oldest, newest): (TimeMicros, TimeMicros),
         masks: &[usize],
         mut visit: impl FnMut(u32) -> bool,
-    ) {
+    ) -> Result<()> {
         let mut at = self.newest.get(slot as usize).copied().unwrap_or(u64::MAX);
-        while at != u64::MAX && at >= self.head && self.times.get(at) >= oldest {
+        while at != u64::MAX && at >= self.head {
+            self.ensure_evidence(at)?;
+            if self.times.get(at) < oldest {
+                break;
+            }
             let counts = self.times.get(at) <= newest && masks.iter().any(|m| self.has(*m, at));
             if counts && !visit(self.rows.get(at)) {
                 break;
@@ -190,6 +213,7 @@ impl LaneLog {
             }
             at -= distance;
         }
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -201,5 +225,6 @@ impl LaneLog {
             + self.masks.iter().map(Log::bytes).sum::<usize>()
             + self.values.iter().map(Log::bytes).sum::<usize>()
             + self.links.iter().map(|(_, _, links)| links.bytes()).sum::<usize>()
+            + self.residence_bytes()
     }
 }

@@ -6,16 +6,18 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
+use super::bits::Bits;
 use super::log::Log;
 use super::snapshot::Damage;
 
-/// For one argument column under one mask: each row's distance to the previous and to the next row
-/// with equal key and equal value; 0 where there is none.
+/// For one argument column under one mask: each row's distance to the previous row with equal key and
+/// equal value; 0 where there is none.
 #[derive(Debug)]
 pub(crate) struct Links {
     newest: HashTable<Newest>,
     pub(crate) previous: Log<u32>,
-    pub(crate) next: Log<u32>,
+    /// Rows that a newer one has the key and value of.
+    superseded: Bits,
     hasher: RandomState,
 }
 
@@ -28,20 +30,10 @@ struct Newest {
     row: u32,
 }
 
-/// Where the columns that identify a row are.
-#[derive(Clone, Copy)]
-pub(crate) struct Identity<'a> {
-    pub(crate) slots: &'a Log<u32>,
-    pub(crate) values: &'a Log<u64>,
-    /// Oldest row of the log.
-    pub(crate) head: u64,
-}
-
-impl Identity<'_> {
-    /// The row whose low 32 bits are `low`; a lane holds fewer than 2^32 rows.
-    fn index(&self, low: u32) -> u64 {
-        self.head + u64::from(low.wrapping_sub(self.head as u32))
-    }
+/// The row whose low 32 bits are `low`, in a log whose oldest row is `head`; a lane holds fewer than
+/// 2^32 rows.
+fn index(low: u32, head: u64) -> u64 {
+    head + u64::from(low.wrapping_sub(head as u32))
 }
 
 impl Links {
@@ -49,7 +41,7 @@ impl Links {
         Self {
             newest: HashTable::new(),
             previous: Log::new(),
-            next: Log::new(),
+            superseded: Bits::new(),
             hasher: RandomState::default(),
         }
     }
@@ -62,20 +54,19 @@ impl Links {
     }
 
     /// Links the rows that were just appended to the log, from `first` on: their slots and values, and
-    /// whether they count.
+    /// whether they count. `head` is the oldest row of the log.
     pub(crate) fn append(
         &mut self,
-        log: Identity<'_>,
+        head: u64,
         first: u64,
         slots: &[u32],
         values: &[u64],
         counts: impl Iterator<Item = bool>,
     ) {
-        self.next.extend(&vec![0; slots.len()]);
         let rows = (first..).zip(slots.iter().zip(values)).zip(counts);
         let distances: Vec<u32> = rows
             .map(|((index, (slot, value)), counts)| match counts {
-                true => self.link(log, index, *slot, *value),
+                true => self.link(head, index, *slot, *value),
                 false => 0,
             })
             .collect();
@@ -83,18 +74,17 @@ impl Links {
     }
 
     #[inline]
-    fn link(&mut self, log: Identity<'_>, index: u64, slot: u32, value: u64) -> u32 {
+    fn link(&mut self, head: u64, row: u64, slot: u32, value: u64) -> u32 {
         let hash = Self::hash(&self.hasher, slot, value);
         let is_same = |newest: &Newest| newest.value == value && newest.slot == slot;
         if let Some(newest) = self.newest.find_mut(hash, is_same) {
-            let previous = log.index(newest.row);
-            newest.row = index as u32;
-            let distance = (index - previous) as u32;
-            self.next.set(previous, distance);
-            return distance;
+            let previous = index(newest.row, head);
+            newest.row = row as u32;
+            self.superseded.insert(previous, head);
+            return (row - previous) as u32;
         }
         let hasher = &self.hasher;
-        let newest = Newest { value, slot, row: index as u32 };
+        let newest = Newest { value, slot, row: row as u32 };
         self.newest
             .insert_unique(hash, newest, |other| Self::hash(hasher, other.slot, other.value));
         0
@@ -102,73 +92,50 @@ impl Links {
 
     /// An empty set of links whose first row will have the index `base`.
     pub(crate) fn starting_at(base: u64) -> Self {
-        Self { previous: Log::starting_at(base), next: Log::starting_at(base), ..Self::new() }
+        Self { previous: Log::starting_at(base), ..Self::new() }
     }
 
-    /// Takes rows of an earlier process, whose distances to their previous rows are known.
-    pub(crate) fn append_known(&mut self, previous: &[u32]) {
-        self.previous.extend(previous);
-        self.next.extend(&vec![0; previous.len()]);
-    }
-
-    /// Finds again what follows from the distances: the way forward, and the newest row of each key
-    /// and value. `counts` says which rows count.
-    pub(crate) fn relink(
+    /// Takes rows of an earlier process, whose distances to their previous rows are known; those before
+    /// `head` may be gone.
+    pub(crate) fn append_known(
         &mut self,
-        log: Identity<'_>,
-        counts: impl Fn(u64) -> bool,
+        head: u64,
+        first: u64,
+        (slots, values): (&[u32], &[u64]),
+        counts: impl Iterator<Item = bool>,
+        previous: &[u32],
     ) -> Result<(), Damage> {
-        let rows = log.head..self.previous.end();
-        let mut n_newest = 0;
-        for index in rows.clone().filter(|index| counts(*index)) {
-            n_newest += 1;
-            let distance = self.previous.get(index);
-            let Some(previous) = index.checked_sub(u64::from(distance)) else {
-                return Err("a row is linked to one before the first");
-            };
-            if distance == 0 || previous < log.head {
-                continue;
-            }
-            let is_twin = log.slots.get(previous) == log.slots.get(index)
-                && log.values.get(previous) == log.values.get(index)
-                && counts(previous);
-            if !is_twin || self.next.get(previous) != 0 {
+        let rows = (first..).zip(slots.iter().zip(values)).zip(counts).zip(previous);
+        for (((row, (slot, value)), counts), known) in rows {
+            let found = if counts { self.link(head, row, *slot, *value) } else { 0 };
+            let is_gone = found == 0 && counts && row < head + u64::from(*known);
+            if found != *known && !is_gone {
                 return Err("a row is linked to one that is not its twin");
             }
-            self.next.set(previous, distance);
-            n_newest -= 1;
         }
-        let hasher = &self.hasher;
-        let hash = |newest: &Newest| Self::hash(hasher, newest.slot, newest.value);
-        self.newest.reserve(n_newest, hash);
-        for index in rows.filter(|index| counts(*index)) {
-            if self.next.get(index) == 0 {
-                let (slot, value) = (log.slots.get(index), log.values.get(index));
-                let newest = Newest { value, slot, row: index as u32 };
-                self.newest.insert_unique(hash(&newest), newest, hash);
-            }
-        }
+        self.previous.extend(previous);
         Ok(())
     }
 
     /// Forgets a row that is about to leave the log.
-    pub(crate) fn remove(&mut self, log: Identity<'_>, index: u64) {
-        if self.next.get(index) != 0 {
+    #[inline]
+    pub(crate) fn remove(&mut self, row: u64, slot: u32, value: u64) {
+        if self.superseded.contains(row) {
             return;
         }
-        let hash = Self::hash(&self.hasher, log.slots.get(index), log.values.get(index));
-        if let Ok(found) = self.newest.find_entry(hash, |newest| newest.row == index as u32) {
+        let hash = Self::hash(&self.hasher, slot, value);
+        if let Ok(found) = self.newest.find_entry(hash, |newest| newest.row == row as u32) {
             found.remove();
         }
     }
 
     pub(crate) fn trim(&mut self, index: u64) {
         self.previous.trim(index);
-        self.next.trim(index);
+        self.superseded.trim(index);
     }
 
     pub(crate) fn bytes(&self) -> usize {
         let entry = size_of::<Newest>() + 1;
-        self.newest.capacity() * 8 / 7 * entry + self.previous.bytes() + self.next.bytes()
+        self.newest.capacity() * 8 / 7 * entry + self.previous.bytes() + self.superseded.bytes()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-const CHUNK_BITS: u32 = 12;
-const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
+/// Few rows in unit tests, so that they cross the borders of chunks.
+const CHUNK_BITS: u32 = if cfg!(test) { 4 } else { 12 };
+/// Rows of a chunk: what goes to the disk, and comes back, at once.
+pub(crate) const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
 /// A column of a lane's log, addressed by absolute row index; rows below [`Log::trim`]'s mark are gone.
 ///
@@ -11,11 +13,13 @@ const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 /// slack of a doubling vector.
 #[derive(Debug)]
 pub(crate) struct Log<T> {
-    chunks: VecDeque<Box<[T; CHUNK_ROWS]>>,
+    /// One that is on disk is empty.
+    chunks: VecDeque<Box<[T]>>,
     /// Absolute index of the first row of the first chunk.
     base: u64,
     /// Absolute index one behind the newest row.
     end: u64,
+    n_on_disk: usize,
 }
 
 impl<T: Copy + Default> Log<T> {
@@ -25,7 +29,7 @@ impl<T: Copy + Default> Log<T> {
 
     /// An empty column whose first row will have the index `base`.
     pub(crate) fn starting_at(base: u64) -> Self {
-        Self { chunks: VecDeque::new(), base, end: base }
+        Self { chunks: VecDeque::new(), base, end: base, n_on_disk: 0 }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -36,7 +40,7 @@ impl<T: Copy + Default> Log<T> {
         while !rows.is_empty() {
             let within = (self.end - self.base) as usize % CHUNK_ROWS;
             if within == 0 {
-                self.chunks.push_back(Box::new([T::default(); CHUNK_ROWS]));
+                self.chunks.push_back(vec![T::default(); CHUNK_ROWS].into_boxed_slice());
             }
             let n = rows.len().min(CHUNK_ROWS - within);
             let (now, later) = rows.split_at(n);
@@ -46,6 +50,10 @@ impl<T: Copy + Default> Log<T> {
             self.end += n as u64;
             rows = later;
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
     }
 
     #[inline]
@@ -97,17 +105,41 @@ impl<T: Copy + Default> Log<T> {
     pub(crate) fn trim(&mut self, index: u64) {
         if index >= self.end {
             self.chunks.clear();
-            self.base = self.end;
+            (self.base, self.n_on_disk) = (self.end, 0);
         }
         while self.base + CHUNK_ROWS as u64 <= index && !self.chunks.is_empty() {
-            self.chunks.pop_front();
+            let chunk = self.chunks.pop_front();
+            self.n_on_disk -= usize::from(chunk.is_some_and(|chunk| chunk.is_empty()));
             self.base += CHUNK_ROWS as u64;
         }
     }
 
+    /// Index of the first row of the first chunk.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The chunk that begins with the row `first`.
+    pub(crate) fn chunk(&self, first: u64) -> &[T] {
+        &self.chunks[(first - self.base) as usize >> CHUNK_BITS]
+    }
+
+    /// Frees the chunk that begins with the row `first`: its rows are elsewhere.
+    pub(crate) fn free_chunk(&mut self, first: u64) {
+        self.chunks[(first - self.base) as usize >> CHUNK_BITS] = Box::default();
+        self.n_on_disk += 1;
+    }
+
+    /// Puts the rows of a chunk back.
+    pub(crate) fn put_chunk(&mut self, first: u64, rows: Box<[T]>) {
+        self.chunks[(first - self.base) as usize >> CHUNK_BITS] = rows;
+        self.n_on_disk -= 1;
+    }
+
+    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_ROWS * size_of::<T>()
-            + self.chunks.capacity() * size_of::<usize>()
+        (self.chunks.len() - self.n_on_disk) * CHUNK_ROWS * size_of::<T>()
+            + self.chunks.capacity() * size_of::<Box<[T]>>()
     }
 }
 

@@ -1,9 +1,12 @@
 //! The incremental window core: exact SQL windows over event time, row by row, in constant time a row.
 //!
-//! A [`Lane`] holds all windows over one partition key. It does no I/O and reads no clock; texts
-//! are integers here (see [`Interner`]), values are 64-bit cells.
+//! A [`Lane`] holds all windows over one partition key. It reads no clock, and does no I/O of its own:
+//! old rows go to the disk and come back through the `SpillStream` that it is given. Texts are integers
+//! here (see [`Interner`]), values are 64-bit cells.
 
 mod accumulator;
+mod bits;
+mod chunk;
 mod deviation;
 mod frame;
 mod interner;
@@ -12,6 +15,9 @@ mod lane_log;
 mod links;
 mod log;
 mod recency;
+mod residence;
+#[cfg(test)]
+mod residence_tests;
 mod sliding;
 mod slots;
 mod snapshot;

@@ -8,16 +8,14 @@ use super::accumulator::{
 use super::deviation::Deviation;
 use super::frame::{Cursor, Frame, Schedule};
 use super::interner::Interner;
-use super::lane_log::LaneLog;
+use super::lane_log::{LaneLog, PIECE_ROWS};
 use super::log::Log;
 use super::recency::Newest;
 use super::slots::Slots;
 use super::snapshot::{Damage, FloatPairs, RecencyEntries};
 use super::spec::{AggregateSpec, Cells, Function, mask_bit};
+use crate::Result;
 use crate::event::TimeMicros;
-
-/// Rows that enter in one go when a frame is filled again.
-const REFILL_ROWS: u64 = 65_536;
 
 /// The rows that a batch adds, by groups of equal time.
 pub(crate) struct Groups<'a> {
@@ -27,6 +25,32 @@ pub(crate) struct Groups<'a> {
     pub(crate) slots: &'a [u32],
     /// Time of each row.
     pub(crate) row_times: &'a [TimeMicros],
+}
+
+impl<'a> Groups<'a> {
+    /// Where some of the groups end, counted from their own first row.
+    fn ends_of(&self, groups: Range<usize>) -> Vec<u32> {
+        let first = self.first_row(groups.start);
+        self.ends[groups].iter().map(|end| end - first).collect()
+    }
+
+    /// Some of the groups, which end as [`Groups::ends_of`] says.
+    fn part<'p>(&self, groups: Range<usize>, ends: &'p [u32]) -> Groups<'p>
+    where
+        'a: 'p,
+    {
+        let rows = self.first_row(groups.start) as usize..self.first_row(groups.end) as usize;
+        Groups {
+            times: &self.times[groups],
+            ends,
+            slots: &self.slots[rows.clone()],
+            row_times: &self.row_times[rows],
+        }
+    }
+
+    fn first_row(&self, group: usize) -> u32 {
+        group.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
 }
 
 enum State {
@@ -104,12 +128,6 @@ impl Side {
         let values = self.marked.iter().map(|row| column.get(first + u64::from(*row)).into());
         self.values.extend(values);
     }
-
-    fn load_indices(&mut self) {
-        let first = self.first;
-        self.values.clear();
-        self.values.extend(self.marked.iter().map(|row| first + u64::from(*row)));
-    }
 }
 
 /// Where one pass over the marked rows of a side stands.
@@ -162,8 +180,162 @@ impl Sliding {
         }
     }
 
+    /// Moves the frame to a time at which no row reads: rows enter, then rows leave.
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub(crate) fn move_to(
+        &mut self,
+        time: TimeMicros,
+        log: &mut LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+    ) -> Result<()> {
+        let (entered, left) = self.reach(time, log);
+        if log.is_whole() || self.n_due(entered, left) <= PIECE_ROWS {
+            log.ensure(self.cursor.entered, entered)?;
+            log.ensure(self.cursor.left, left)?;
+            let groups = Groups { times: &[time], ends: &[0], slots: &[], row_times: &[] };
+            self.run(log, slots, &groups, texts, &mut Vec::new());
+            return Ok(());
+        }
+        self.move_by_pieces(time, log, slots, texts)
+    }
+
+    /// The same for more rows than memory may have room for. All rows enter before the first one
+    /// leaves, as they do in one go: what is rounded is rounded the same.
+    fn move_by_pieces(
+        &mut self,
+        time: TimeMicros,
+        log: &mut LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+    ) -> Result<()> {
+        let newest = time.saturating_sub(self.frame.end_micros);
+        let reach = log.reach(self.cursor.entered, log.times.end(), |time| time <= newest);
+        let mut is_there = false;
+        while !is_there {
+            let from = self.cursor.entered;
+            let piece = reach.min(from + PIECE_ROWS);
+            log.ensure(from, piece)?;
+            let to = log.first_row(from, piece, |time| time <= newest);
+            self.cursor.entered = to;
+            self.pass(from..to, self.cursor.left..self.cursor.left, log, slots, texts);
+            log.let_go();
+            is_there = to < piece || piece == reach;
+        }
+        if !self.has_leavers {
+            self.cursor.left = self.cursor.entered;
+            return Ok(());
+        }
+        self.leave_by_pieces(time, log, slots, texts)
+    }
+
+    fn leave_by_pieces(
+        &mut self,
+        time: TimeMicros,
+        log: &mut LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+    ) -> Result<()> {
+        let oldest = time.saturating_sub(self.frame.start_micros);
+        let entered = self.cursor.entered;
+        let reach = log.reach(self.cursor.left, entered, |time| time < oldest);
+        let mut is_there = false;
+        while !is_there {
+            let from = self.cursor.left;
+            let piece = reach.min(from + PIECE_ROWS);
+            log.ensure(from, piece)?;
+            let to = log.first_row(from, piece, |time| time < oldest);
+            self.cursor.left = to;
+            self.pass(entered..entered, from..to, log, slots, texts);
+            log.let_go();
+            is_there = to < piece || piece == reach;
+        }
+        Ok(())
+    }
+
+    /// Lets rows enter, then rows leave; no row reads.
+    fn pass(
+        &mut self,
+        enter: Range<u64>,
+        leave: Range<u64>,
+        log: &LaneLog,
+        slots: &mut Slots,
+        texts: &[Interner],
+    ) {
+        self.enter.load(log, &enter);
+        self.leave.load(log, &leave);
+        self.schedule.at_once(enter, leave);
+        let groups = Groups { times: &[0], ends: &[0], slots: &[], row_times: &[] };
+        self.run_aggregates(log, slots, &groups, texts, &mut Vec::new());
+    }
+
     /// Moves the frame through the groups and pushes one result column for each aggregate.
-    pub(crate) fn run(
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk.
+    pub(crate) fn run_batch(
+        &mut self,
+        log: &mut LaneLog,
+        slots: &mut Slots,
+        groups: &Groups<'_>,
+        texts: &[Interner],
+        columns: &mut Vec<Cells>,
+    ) -> Result<()> {
+        if log.is_whole() {
+            self.run(log, slots, groups, texts, columns);
+            return Ok(());
+        }
+        let first_column = columns.len();
+        let mut first = 0;
+        while first < groups.times.len() {
+            let (end, is_too_much) = self.span(first, groups.times, log);
+            if is_too_much {
+                self.move_to(groups.times[first], log, slots, texts)?;
+            }
+            let (entered, left) = self.reach(groups.times[end - 1], log);
+            log.ensure(self.cursor.entered, entered)?;
+            log.ensure(self.cursor.left, left)?;
+            let mut part = Vec::new();
+            let ends = groups.ends_of(first..end);
+            self.run(log, slots, &groups.part(first..end, &ends), texts, &mut part);
+            append(columns, first_column, part);
+            log.let_go();
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// One behind the last group until which no more rows enter and leave than memory has room for; and
+    /// whether already the first is too much.
+    fn span(&self, first: usize, times: &[TimeMicros], log: &LaneLog) -> (usize, bool) {
+        let fits = |time: &TimeMicros| {
+            let (entered, left) = self.reach(*time, log);
+            self.n_due(entered, left) <= PIECE_ROWS
+        };
+        let n = times[first..].partition_point(fits);
+        (first + n.max(1), n == 0)
+    }
+
+    /// One behind the rows that must be looked at, for those that enter until a time and those that
+    /// leave.
+    fn reach(&self, time: TimeMicros, log: &LaneLog) -> (u64, u64) {
+        let newest = time.saturating_sub(self.frame.end_micros);
+        let entered = log.reach(self.cursor.entered, log.times.end(), |time| time <= newest);
+        if !self.has_leavers {
+            return (entered, self.cursor.left);
+        }
+        let oldest = time.saturating_sub(self.frame.start_micros);
+        (entered, log.reach(self.cursor.left, entered, |time| time < oldest))
+    }
+
+    fn n_due(&self, entered: u64, left: u64) -> u64 {
+        (entered - self.cursor.entered) + left.saturating_sub(self.cursor.left)
+    }
+
+    /// Moves the frame through the groups; the rows that enter and leave are in memory.
+    fn run(
         &mut self,
         log: &LaneLog,
         slots: &mut Slots,
@@ -173,11 +345,22 @@ impl Sliding {
     ) {
         let has_leavers = self.has_leavers;
         let before = self.cursor;
-        self.schedule.advance(self.frame, &mut self.cursor, &log.times, groups.times, has_leavers);
+        self.schedule.advance(self.frame, &mut self.cursor, log, groups.times, has_leavers);
         self.enter.load(log, &self.schedule.enter);
         let leave =
             if has_leavers { self.schedule.leave.clone() } else { before.left..before.left };
         self.leave.load(log, &leave);
+        self.run_aggregates(log, slots, groups, texts, columns);
+    }
+
+    fn run_aggregates(
+        &mut self,
+        log: &LaneLog,
+        slots: &mut Slots,
+        groups: &Groups<'_>,
+        texts: &[Interner],
+        columns: &mut Vec<Cells>,
+    ) {
         let mut aggregates = std::mem::take(&mut self.aggregates);
         for (spec, state) in &mut aggregates {
             columns.push(self.run_aggregate(spec, state, log, slots, groups, texts));
@@ -198,14 +381,8 @@ impl Sliding {
         self.leave.load_mask(log, spec.mask);
         match state {
             State::Count(_) => {}
-            State::Queue(_) if spec.function == Function::First => {
-                self.enter.load_indices();
-                self.leave.load_indices();
-            }
-            State::Distinct(_, links) => {
-                self.enter.load_values(&log.links[*links].2.previous);
-                self.leave.load_values(&log.links[*links].2.next);
-            }
+            State::Queue(_) if spec.function == Function::First => {}
+            State::Distinct(_, links) => self.enter.load_values(&log.links[*links].2.previous),
             _ => {
                 self.enter.load_values(&log.values[spec.value]);
                 self.leave.load_values(&log.values[spec.value]);
@@ -213,24 +390,25 @@ impl Sliding {
         }
         let n = slots.capacity();
         match state {
-            State::Count(state) => self.drive::<_, false>(state, n, groups),
-            State::Distinct(state, _) => self.drive::<_, true>(state, n, groups),
-            State::IntegerSum(state) => self.drive::<_, true>(state, n, groups),
-            State::FloatSum(state) => self.drive::<_, true>(state, n, groups),
-            State::Average(state) => self.drive::<_, true>(state, n, groups),
-            State::Sample(state) => self.drive::<_, true>(state, n, groups),
-            State::Population(state) => self.drive::<_, true>(state, n, groups),
-            State::Queue(state) => {
-                let output = self.drive::<_, true>(&mut state.with(texts), n, groups);
-                if spec.function == Function::First { resolve(output, spec, log) } else { output }
+            State::Count(state) => self.drive::<_, false, false>(state, n, groups),
+            State::Distinct(state, _) => self.drive::<_, true, false>(state, n, groups),
+            State::IntegerSum(state) => self.drive::<_, true, true>(state, n, groups),
+            State::FloatSum(state) => self.drive::<_, true, true>(state, n, groups),
+            State::Average(state) => self.drive::<_, true, true>(state, n, groups),
+            State::Sample(state) => self.drive::<_, true, true>(state, n, groups),
+            State::Population(state) => self.drive::<_, true, true>(state, n, groups),
+            State::Queue(state) if spec.function == Function::First => {
+                self.drive::<_, false, false>(&mut state.first_of(log, spec), n, groups)
             }
+            State::Queue(state) => self.drive::<_, true, true>(&mut state.with(texts), n, groups),
             State::Newest(state) => self.drive_newest(state, spec.valid, log, slots, groups),
         }
     }
 
-    /// For each group of equal times: rows enter, rows leave, then every row of the group reads. Groups
-    /// in which nothing enters or leaves read together with those before them.
-    fn drive<A: Accumulator, const VALUES: bool>(
+    /// For each group of equal time: rows enter, rows leave, then every row of the group reads. Groups
+    /// in which nothing enters or leaves read together with those before them. The constants say on
+    /// which side the aggregate takes values.
+    fn drive<A: Accumulator, const ENTER: bool, const LEAVE: bool>(
         &self,
         state: &mut A,
         n_slots: usize,
@@ -253,12 +431,11 @@ impl Sliding {
             }
             let left = before.map_or(0, |before| schedule.leave_ends[before]);
             let oldest = self.leave.first + u64::from(left);
-            while let Some((slot, value, index)) = entering.next_of::<VALUES>(group) {
+            while let Some((slot, value, index)) = entering.next_of::<ENTER>(group) {
                 state.enter(slot, value, index, oldest);
             }
-            let newest = self.enter.first + u64::from(schedule.enter_ends[group]);
-            while let Some((slot, value, index)) = leaving.next_of::<VALUES>(group) {
-                state.leave(slot, value, index, newest);
+            while let Some((slot, value, index)) = leaving.next_of::<LEAVE>(group) {
+                state.leave(slot, value, index);
             }
         }
     }
@@ -307,15 +484,16 @@ impl Sliding {
     }
 
     /// Where the cursors stand at a time: they follow from the rows.
-    pub(crate) fn cursor_at(&self, time: TimeMicros, log: &LaneLog) -> Cursor {
+    fn cursor_at(&self, time: TimeMicros, log: &mut LaneLog) -> Result<Cursor> {
+        let (head, end) = (log.head, log.times.end());
         let newest = time.saturating_sub(self.frame.end_micros);
-        let entered = log.times.partition_point(log.head, log.times.end(), |time| time <= newest);
+        let entered = log.find_row(head, end, |time| time <= newest)?;
         let oldest = time.saturating_sub(self.frame.start_micros);
         let left = match self.has_leavers {
-            true => log.times.partition_point(log.head, entered, |time| time < oldest),
+            true => log.find_row(head, entered, |time| time < oldest)?,
             false => entered,
         };
-        Cursor { entered, left }
+        Ok(Cursor { entered, left })
     }
 
     /// What the rows alone do not tell of the aggregates: pairs of floats, and newest rows of keys.
@@ -332,18 +510,17 @@ impl Sliding {
     pub(crate) fn refill<'s>(
         &mut self,
         time: TimeMicros,
-        log: &LaneLog,
+        log: &mut LaneLog,
         slots: &mut Slots,
         texts: &[Interner],
         floats: &mut impl Iterator<Item = &'s FloatPairs>,
         newest: &mut impl Iterator<Item = &'s RecencyEntries>,
     ) -> Result<(), Damage> {
-        self.cursor = self.cursor_at(time, log);
-        let mut from = self.cursor.left;
-        while from < self.cursor.entered {
-            let to = self.cursor.entered.min(from + REFILL_ROWS);
+        self.cursor = self.cursor_at(time, log).map_err(|_| NOT_READ_BACK)?;
+        for (from, to) in pieces(self.cursor.left, self.cursor.entered) {
+            log.ensure(from, to).map_err(|_| NOT_READ_BACK)?;
             self.enter_again(from..to, log, slots, texts);
-            from = to;
+            log.let_go();
         }
         let n_slots = slots.capacity();
         for (_, state) in &mut self.aggregates {
@@ -363,9 +540,10 @@ impl Sliding {
         slots: &mut Slots,
         texts: &[Interner],
     ) {
+        let none = self.cursor.left..self.cursor.left;
         self.enter.load(log, &rows);
-        self.leave.load(log, &(self.cursor.left..self.cursor.left));
-        self.schedule.enter_at_once((rows.end - rows.start) as u32);
+        self.leave.load(log, &none);
+        self.schedule.at_once(rows, none);
         // One group of rows that enter, and none that reads.
         let groups = Groups { times: &[0], ends: &[0], slots: &[], row_times: &[] };
         let mut aggregates = std::mem::take(&mut self.aggregates);
@@ -398,16 +576,25 @@ impl Sliding {
     }
 }
 
-/// Row indices to the values of those rows, for functions that respect NULLs.
-fn resolve(mut rows: Cells, spec: &AggregateSpec, log: &LaneLog) -> Cells {
-    for (cell, valid) in rows.values.iter_mut().zip(&mut rows.valid) {
-        if *valid {
-            let index = *cell;
-            *cell = log.values[spec.value].get(index);
-            *valid = spec.valid.is_none_or(|mask| log.has(mask, index));
-        }
+/// What is wrong with rows that were put on disk while a lane was taken back.
+const NOT_READ_BACK: Damage = "rows do not come back from the disk";
+
+/// The rows `from..to` in pieces that memory has room for.
+fn pieces(from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> {
+    let starts = (from..to).step_by(PIECE_ROWS as usize);
+    starts.map(move |start| (start, to.min(start + PIECE_ROWS)))
+}
+
+/// Appends the results of further rows to the columns from `first` on.
+fn append(columns: &mut Vec<Cells>, first: usize, part: Vec<Cells>) {
+    if columns.len() == first {
+        columns.extend(part);
+        return;
     }
-    rows
+    for (column, part) in columns[first..].iter_mut().zip(part) {
+        column.values.extend(part.values);
+        column.valid.extend(part.valid);
+    }
 }
 
 fn new_state(spec: &AggregateSpec, links: &mut Vec<(usize, usize)>) -> State {
@@ -420,7 +607,7 @@ fn new_state(spec: &AggregateSpec, links: &mut Vec<(usize, usize)>) -> State {
                 links.push(key);
                 links.len() - 1
             });
-            State::Distinct(DistinctCount::default(), index)
+            State::Distinct(DistinctCount::new(), index)
         }
         Function::IntegerSum => State::IntegerSum(IntegerSum::default()),
         Function::FloatSum => State::FloatSum(FloatTotal::default()),

@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::slots::Slots;
 use super::spec::{LaneLimits, LaneSpec};
 use crate::event::TimeMicros;
+use crate::store::SpillStream;
 
 /// What is wrong with state that should be taken back.
 pub type Damage = &'static str;
@@ -179,6 +180,10 @@ pub struct LaneRestore {
     state: LaneState,
     /// Rows and entries that refer to each slot.
     references: Vec<u32>,
+    /// Time of the newest row.
+    newest: TimeMicros,
+    /// Bytes of rows that stay in memory.
+    log_bytes_max: usize,
 }
 
 impl LaneRestore {
@@ -197,7 +202,14 @@ impl LaneRestore {
         }
         let mut lane = Lane::new(spec, limits);
         lane.log.begin_at(state.head, n_slots);
-        Ok(Self { lane, state, references: vec![0; n_slots] })
+        let (newest, log_bytes_max) = (TimeMicros::MIN, usize::MAX);
+        Ok(Self { lane, state, references: vec![0; n_slots], newest, log_bytes_max })
+    }
+
+    /// Lets rows go to the disk already while they are taken.
+    pub fn spill_to(&mut self, stream: SpillStream, log_bytes_max: usize) {
+        self.lane.spill_to(stream);
+        self.log_bytes_max = log_bytes_max;
     }
 
     /// Takes the rows that follow those taken before; rows before the head are passed over.
@@ -213,13 +225,17 @@ impl LaneRestore {
         if rows.first != log.times.end() || rows.end() > self.state.end {
             return Err("rows are missing");
         }
-        let before = if log.n_rows() > 0 { log.times.get(rows.first - 1) } else { TimeMicros::MIN };
+        let before = self.newest;
         let ordered = rows.times.is_sorted() && rows.times.first().is_none_or(|t| *t >= before);
         if !ordered || rows.times.last().is_some_and(|time| *time > self.state.time) {
             return Err("rows are out of order");
         }
         count(&mut self.references, rows.slots.iter().copied())?;
-        log.append_known(&rows)
+        // One piece may be larger than what memory has room for.
+        log.append_known(&rows)?;
+        self.newest = rows.times.last().copied().unwrap_or(before);
+        log.keep_within(self.log_bytes_max);
+        Ok(())
     }
 
     /// The lane, when all is there.
@@ -227,7 +243,7 @@ impl LaneRestore {
     /// # Errors
     /// When the parts contradict each other.
     pub fn finish(self, texts: &[Interner]) -> Result<Lane, Damage> {
-        let Self { mut lane, state, mut references } = self;
+        let Self { mut lane, state, mut references, .. } = self;
         if lane.log.times.end() != state.end {
             return Err("rows are missing");
         }
@@ -239,10 +255,10 @@ impl LaneRestore {
             count(&mut references, entries.keys())?;
         }
         lane.slots = Slots::known(&lane.slots, &state.slots, &state.key_parts, references)?;
-        lane.log.relink()?;
         lane.time = state.time;
         lane.dropped_rows = state.dropped_rows;
         lane.refill(&state, texts)?;
+        lane.pin().map_err(|_| "rows do not come back from the disk")?;
         Ok(lane)
     }
 }
@@ -310,8 +326,8 @@ mod tests {
         let mut lane = Lane::new(&spec(), LIMITS);
         for first in (0..200).step_by(20) {
             let input = input(first, 20);
-            lane.advance(input.times[0], &[]);
-            lane.push(input, &[]);
+            lane.advance(input.times[0], &[]).unwrap();
+            lane.push(input, &[]).unwrap();
         }
         lane
     }
@@ -322,17 +338,18 @@ mod tests {
         restore.finish(&[])
     }
 
-    fn parts(lane: &Lane) -> Vec<LaneRows> {
+    fn parts(lane: &mut Lane) -> Vec<LaneRows> {
         let end = lane.state().end;
-        vec![lane.rows(0, end - 30), lane.rows(end - 30, end - 29), lane.rows(end - 29, end)]
+        let ranges = [(0, end - 30), (end - 30, end - 29), (end - 29, end)];
+        ranges.map(|(from, to)| lane.rows(from, to).unwrap()).to_vec()
     }
 
     fn outputs(lane: &mut Lane) -> Vec<super::super::Cells> {
         let mut columns = Vec::new();
         for first in (200..400).step_by(10) {
             let input = input(first, 10);
-            lane.advance(input.times[0], &[]);
-            columns.extend(lane.push(input, &[]).columns);
+            lane.advance(input.times[0], &[]).unwrap();
+            columns.extend(lane.push(input, &[]).unwrap().columns);
         }
         columns
     }
@@ -340,17 +357,17 @@ mod tests {
     #[test]
     fn a_lane_taken_back_goes_on_to_the_bit() {
         let mut lane = pushed();
-        let mut again = restored(lane.state(), parts(&lane)).unwrap();
+        let mut again = restored(lane.state(), parts(&mut lane)).unwrap();
         assert_eq!(again.state(), lane.state());
         assert_eq!(outputs(&mut again), outputs(&mut lane));
-        lane.advance(1_000_000, &[]);
-        again.advance(1_000_000, &[]);
+        lane.advance(1_000_000, &[]).unwrap();
+        again.advance(1_000_000, &[]).unwrap();
         assert_eq!((again.n_keys(), again.n_rows()), (0, 0));
     }
 
     fn refused(change: impl Fn(&mut LaneState, &mut Vec<LaneRows>)) -> bool {
-        let lane = pushed();
-        let (mut state, mut parts) = (lane.state(), parts(&lane));
+        let mut lane = pushed();
+        let (mut state, mut parts) = (lane.state(), parts(&mut lane));
         change(&mut state, &mut parts);
         restored(state, parts).is_err()
     }

@@ -66,7 +66,7 @@ pub enum Floats {
 /// Runs a batch; of each match also the newest witnesses.
 pub fn run(engine: &mut Engine, batch: &RecordBatch, floats: Floats, found: &mut Vec<Found>) {
     let positions = batch.column(schema::POSITION).as_primitive::<Int64Type>();
-    for matches in engine.process(batch) {
+    for matches in engine.process(batch).unwrap() {
         let mut lines = rows::lines(&matches.columns);
         if floats == Floats::Bits {
             lines.iter_mut().enumerate().for_each(|(row, line)| {
@@ -76,7 +76,8 @@ pub fn run(engine: &mut Engine, batch: &RecordBatch, floats: Floats, found: &mut
         for (row, line) in matches.rows.iter().zip(lines) {
             let position = positions.value(*row as usize);
             let witnesses_max = if position % 2 == 0 { 4 } else { 1_000 };
-            let (witnesses, n_witnesses) = engine.witnesses(matches.rule, *row, witnesses_max);
+            let (witnesses, n_witnesses) =
+                engine.witnesses(matches.rule, *row, witnesses_max).unwrap();
             let witnesses = witnesses.iter().map(|witness| witness.place.position).collect();
             let rule = engine.rules()[matches.rule].id.clone();
             found.push(Found { rule, position, line, witnesses, n_witnesses });
@@ -125,7 +126,7 @@ impl Folder {
         let usable: HashSet<u64> = (0..self.n_segments).filter(|n| is_usable(*n)).collect();
         let mut writer =
             BlockWriter::create(self.path(), self.n_segments, usable.clone()).expect("a segment");
-        let manifest = engine.checkpoint(&mut writer);
+        let manifest = engine.checkpoint(&mut writer).unwrap();
         let n_bytes = writer.n_bytes();
         writer.finish().expect("all is written");
         let in_use = segments(&manifest);
@@ -241,7 +242,7 @@ pub fn up_to(events: &[Event], size: usize, at: Index) -> Vec<RecordBatch> {
 pub fn write_after(rules: &[Rule], batches: &[RecordBatch]) -> (Folder, i64) {
     let (mut running, mut folder) = (engine(rules), Folder::new());
     for (index, batch) in batches.iter().enumerate() {
-        running.process(batch);
+        running.process(batch).unwrap();
         if index + 2 == batches.len() {
             folder.write(&mut running, |_| true);
         }

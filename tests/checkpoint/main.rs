@@ -6,6 +6,7 @@
 mod damage;
 mod harness;
 mod rebuild;
+mod spill;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -77,7 +78,7 @@ fn with_restarts(rules: &[Rule], batches: &[RecordBatch], points: &[Point]) -> V
 
 /// Every kind of state: counts, distinct counts, sums, queues, newest rows, lags; a long frame, a short
 /// one, one that ends in the past; a second stage.
-const EVERYTHING: &str = "SELECT *, max(failures) OVER device AS m, avg(mean) OVER device AS mm FROM (
+pub const EVERYTHING: &str = "SELECT *, max(failures) OVER device AS m, avg(mean) OVER device AS mm FROM (
     SELECT time, account, ip, device,
         count(*) FILTER (WHERE outcome = 'failure') OVER long AS failures,
         count(DISTINCT ip) OVER long AS ips,
@@ -183,7 +184,7 @@ fn counters_are_carried_over_and_limits_hold() {
         || Engine::new(rules(std::slice::from_ref(&text)), &[], limits).expect("no tables").0;
     let events = many_events(100);
     let mut running = start();
-    running.process(&events::batch(&events, 0));
+    running.process(&events::batch(&events, 0)).unwrap();
     let counters = |engine: &Engine| -> Vec<(String, usize, usize, u64)> {
         let stats = engine.lane_stats().into_iter();
         stats.map(|lane| (lane.name, lane.keys, lane.rows, lane.dropped_rows)).collect()
@@ -196,7 +197,7 @@ fn counters_are_carried_over_and_limits_hold() {
     folder.read(&mut restored, events[99].time + 1);
     assert_eq!(counters(&restored), before);
     let next = events::batch(&[Event { time: events[99].time + 1, ..events[0].clone() }], 100);
-    restored.process(&next);
-    running.process(&next);
+    restored.process(&next).unwrap();
+    running.process(&next).unwrap();
     assert_eq!(counters(&restored), counters(&running));
 }

@@ -33,8 +33,12 @@ pub(crate) fn matches(rules: &[String], events: &[Value]) -> Vec<Match> {
     let (mut engine, refused) = Engine::new(parsed, &[], LIMITS).unwrap();
     assert!(refused.is_empty(), "{}", refused[0]);
     let batch = in_order(&decoded(events));
-    let found =
-        engine.process(&batch).iter().flat_map(|found| rows(found.rule, &found.columns)).collect();
+    let found = engine
+        .process(&batch)
+        .unwrap()
+        .iter()
+        .flat_map(|found| rows(found.rule, &found.columns))
+        .collect();
     assert!(engine.rule_stats().iter().all(|stats| stats.errors == 0), "{rules:?}");
     found
 }

@@ -125,7 +125,8 @@ fn packs(old: &Path, new: &Path) -> Result<[Pack; 2]> {
 }
 
 fn engine(pack: Pack, config: &Config) -> Result<Engine, Failure> {
-    let (engine, refused) = plan(pack, config)?;
+    let (mut engine, refused) = plan(pack, config)?;
+    engine.spill_to(setup::temporary_spill(config));
     refused.iter().for_each(terminal::complain);
     Ok(engine)
 }

@@ -39,7 +39,8 @@ pub(super) struct Fired {
 
 /// Plans one rule alone.
 pub(super) fn engine(rule: Rule, config: &Config) -> Result<Engine, Failure> {
-    let (engine, refused) = Engine::new(vec![rule], &references(config), state_limits(config))?;
+    let (mut engine, refused) = Engine::new(vec![rule], &references(config), state_limits(config))?;
+    engine.spill_to(setup::temporary_spill(config));
     if refused.is_empty() { Ok(engine) } else { Err(refused.into()) }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let rule = pick(pack, &args.rule)?;
     // Both engines refuse the same rules, and the live one knows the columns.
     let tables = references(&config);
-    let (engine, refused) = Engine::new(vec![rule.clone()], &tables, state_limits(&config))?;
+    let (mut engine, refused) = Engine::new(vec![rule.clone()], &tables, state_limits(&config))?;
     if !refused.is_empty() {
         return Err(refused.into());
     }
@@ -76,6 +76,7 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let rows = Rows::create(&args.output, args.output_format, &engine.schema(0))?;
     let (counts, found) = match args.engine {
         EngineKind::Live => {
+            engine.spill_to(setup::temporary_spill(&config));
             let mut live = Live { engine, rows, found: 0 };
             let counts =
                 pipeline(args, &config, source, origins, &stop)?.run(&mut live, &mut |_, _| {})?;
@@ -138,7 +139,7 @@ struct Live {
 
 impl Consumer for Live {
     fn take(&mut self, batch: &RecordBatch, _: &Origins) -> Result<()> {
-        for matches in self.engine.process(batch) {
+        for matches in self.engine.process(batch)? {
             self.found += matches.columns.num_rows() as u64;
             self.rows.write(&matches.columns)?;
         }

@@ -93,7 +93,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Outcome {
     }
     // Those that cannot run (`n = 5 AND n = 3` never has a row) are told in the table.
     let n_rules = rules.len();
-    let (engine, _) = Engine::new(rules, &references(&config), state_limits(&config))?;
+    let (mut engine, _) = Engine::new(rules, &references(&config), state_limits(&config))?;
+    engine.spill_to(setup::temporary_spill(&config));
     let mut limits = setup::alerts(&config);
     // Each has as many open episodes as the rule would have alone.
     limits.open_max = limits.open_max.saturating_mul(n_rules);

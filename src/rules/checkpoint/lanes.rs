@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::manifest::{LaneEntry, PartEntry};
 use super::table::{Table, not_as_written, numbers, write};
-use crate::store::{BlockReader, BlockRef, BlockWriter};
+use crate::Result;
+use crate::store::{BlockReader, BlockRef, BlockWriter, SpillStream};
 use crate::window::{
     FloatPairs, Interner, Lane, LaneLimits, LaneRestore, LaneRows, LaneSpec, LaneState,
     RecencyEntries,
@@ -18,14 +19,17 @@ pub(in crate::rules) const SEAL_ROWS: u64 = 16_384;
 const BLOCK_ROWS_MAX: u64 = 1 << 18;
 
 /// Writes a lane. `sealed` are its blocks of rows that never change again.
+///
+/// # Errors
+/// When rows do not come back from the disk.
 pub(super) fn write_lane(
-    lane: &Lane,
+    lane: &mut Lane,
     sealed: &mut Vec<PartEntry>,
     (name, fingerprint): (String, String),
     blocks: &mut BlockWriter,
-) -> LaneEntry {
+) -> Result<LaneEntry> {
     let state = lane.state();
-    let rows = write_log(lane, &state, sealed, &fingerprint, blocks);
+    let rows = write_log(lane, &state, sealed, &fingerprint, blocks)?;
     let of = |what: &str, index| label(what, &fingerprint, index);
     let numbered = |(index, pairs)| write_floats(pairs, &of("floats", index), blocks);
     let floats = (0..).zip(&state.floats).map(numbered).collect();
@@ -35,7 +39,7 @@ pub(super) fn write_lane(
     let lags = (0..).zip(&state.lags).map(numbered).collect();
     let keys = write_keys(&state, &of("keys", 0), blocks);
     let LaneState { time, head, end, dropped_rows, n_slots, .. } = state;
-    LaneEntry {
+    Ok(LaneEntry {
         name,
         fingerprint,
         time,
@@ -48,7 +52,7 @@ pub(super) fn write_lane(
         floats,
         newest,
         lags,
-    }
+    })
 }
 
 /// What a block holds: of which lane, and which of its kind, or from which row on.
@@ -58,31 +62,32 @@ fn label(what: &str, fingerprint: &str, index: u64) -> String {
 
 /// Seals what is new when it is enough; the rest comes last.
 fn write_log(
-    lane: &Lane,
+    lane: &mut Lane,
     state: &LaneState,
     sealed: &mut Vec<PartEntry>,
     fingerprint: &str,
     blocks: &mut BlockWriter,
-) -> Vec<PartEntry> {
-    let write_part = |first: u64, end: u64, blocks: &mut BlockWriter| {
-        let columns = row_columns(lane.rows(first, end));
-        PartEntry { first, end, block: write(blocks, &label("rows", fingerprint, first), columns) }
+) -> Result<Vec<PartEntry>> {
+    let mut write_part = |first: u64, end: u64, blocks: &mut BlockWriter| {
+        let columns = row_columns(lane.rows(first, end)?);
+        let block = write(blocks, &label("rows", fingerprint, first), columns);
+        Ok(PartEntry { first, end, block })
     };
     sealed.retain(|part| part.end > state.head);
     for part in sealed.iter_mut().filter(|part| !blocks.can_keep(part.block)).collect::<Vec<_>>() {
-        *part = write_part(part.first.max(state.head), part.end, blocks);
+        *part = write_part(part.first.max(state.head), part.end, blocks)?;
     }
     let mut from = sealed.last().map_or(state.head, |part| part.end.max(state.head));
     while state.end - from >= SEAL_ROWS {
         let to = state.end.min(from + BLOCK_ROWS_MAX);
-        sealed.push(write_part(from, to, blocks));
+        sealed.push(write_part(from, to, blocks)?);
         from = to;
     }
     let mut parts = sealed.clone();
     if from < state.end {
-        parts.push(write_part(from, state.end, blocks));
+        parts.push(write_part(from, state.end, blocks)?);
     }
-    parts
+    Ok(parts)
 }
 
 fn row_columns(rows: LaneRows) -> Vec<arrow::array::ArrayRef> {
@@ -122,7 +127,7 @@ fn write_entries(entries: &RecencyEntries, label: &str, blocks: &mut BlockWriter
     write(blocks, label, columns)
 }
 
-/// Reads a lane back.
+/// Reads a lane back; `spill` takes the rows for which so many bytes of memory have no room.
 ///
 /// # Errors
 /// With what is missing or makes no sense.
@@ -132,8 +137,12 @@ pub(super) fn read_lane(
     limits: LaneLimits,
     texts: &[Interner],
     blocks: &BlockReader,
+    spill: Option<(SpillStream, usize)>,
 ) -> Result<Lane, String> {
     let mut restore = LaneRestore::new(spec, limits, read_state(entry, spec, blocks)?)?;
+    if let Some((stream, log_bytes_max)) = spill {
+        restore.spill_to(stream, log_bytes_max);
+    }
     for part in &entry.rows {
         let mut table =
             Table::read(blocks, part.block, &label("rows", &entry.fingerprint, part.first))?;

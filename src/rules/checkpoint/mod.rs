@@ -10,7 +10,7 @@ pub(super) use lanes::SEAL_ROWS;
 pub use manifest::EngineManifest;
 pub(super) use manifest::{HistoryEntry, PartEntry, TextPart};
 pub use restore::Restored;
-pub(super) use table::{Table, not_as_written, numbers, write};
+pub(super) use table::{Table, encode, not_as_written, numbers, write};
 
 use arrow::datatypes::DataType;
 
@@ -18,6 +18,7 @@ use super::cells::cell_type;
 use super::engine::Engine;
 use super::fingerprint::Fingerprints;
 use super::program::NodeId;
+use crate::Result;
 use crate::event::TimeMicros;
 use crate::store::BlockWriter;
 use manifest::{EngineState, LaneEntry, TextsEntry};
@@ -26,24 +27,36 @@ impl Engine {
     /// Writes what changed since the last checkpoint and refers to what did not, between two batches.
     ///
     /// Lanes that are being rebuilt are left out: they will be rebuilt again.
-    pub fn checkpoint(&mut self, blocks: &mut BlockWriter) -> EngineManifest {
+    ///
+    /// # Errors
+    /// When rows do not come back from the disk: see [`Engine::spill_to`].
+    pub fn checkpoint(&mut self, blocks: &mut BlockWriter) -> Result<EngineManifest> {
+        self.check()?;
+        let manifest = self.write_state(blocks);
+        self.failure = manifest.as_ref().err().cloned();
+        manifest
+    }
+
+    fn write_state(&mut self, blocks: &mut BlockWriter) -> Result<EngineManifest> {
         let kept: Vec<usize> =
             (0..self.lanes.len()).filter(|lane| !self.lanes[*lane].is_rebuilding).collect();
         let mut nodes: Vec<NodeId> = kept.iter().flat_map(|lane| self.text_nodes(*lane)).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        EngineManifest::new(EngineState {
+        let lanes = kept.iter().map(|lane| self.write_lane(*lane, blocks));
+        let lanes = lanes.collect::<Result<_>>()?;
+        Ok(EngineManifest::new(EngineState {
             refused_texts: self.refused_texts,
-            lanes: kept.iter().map(|lane| self.write_lane(*lane, blocks)).collect(),
+            lanes,
             texts: nodes.iter().map(|node| self.write_texts(*node, blocks)).collect(),
-            history: self.history.checkpoint(blocks),
-        })
+            history: self.history.checkpoint(blocks)?,
+        }))
     }
 
-    fn write_lane(&mut self, lane: usize, blocks: &mut BlockWriter) -> LaneEntry {
+    fn write_lane(&mut self, lane: usize, blocks: &mut BlockWriter) -> Result<LaneEntry> {
         let names = (self.lane_name(lane), self.fingerprints().lanes[lane].clone());
         let running = &mut self.lanes[lane];
-        lanes::write_lane(&running.lane, &mut running.sealed, names, blocks)
+        lanes::write_lane(&mut running.lane, &mut running.sealed, names, blocks)
     }
 
     fn write_texts(&mut self, node: NodeId, blocks: &mut BlockWriter) -> TextsEntry {

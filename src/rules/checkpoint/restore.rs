@@ -60,7 +60,7 @@ impl Engine {
             }
         }
         if restored.kept.is_empty() {
-            self.history = History::default();
+            self.history = self.empty_history();
         }
         if !restored.rebuilding.is_empty() {
             self.history.begin_reread();
@@ -70,8 +70,9 @@ impl Engine {
 
     /// For each lane why it must be rebuilt, if it must.
     fn restore_lanes(&mut self, state: &EngineState, blocks: &BlockReader) -> Vec<Option<String>> {
-        let (history, history_damage) = History::restore(&state.history, blocks);
-        self.history = history;
+        self.history = self.empty_history();
+        let history_bytes_max = self.bytes_each();
+        let history_damage = self.history.restore(&state.history, blocks, history_bytes_max);
         self.refused_texts = state.refused_texts;
         let known_until = self.known_until;
         let texts = HashMap::new();
@@ -101,13 +102,30 @@ impl Engine {
             self.restore_texts(node, restore)?;
         }
         let spec = self.program.lane_spec(index);
-        let lane = read_lane(entry, &spec, self.lane_limits, &self.texts, restore.blocks)?;
+        let spill = self.spill.as_ref().map(|spill| (spill.stream(), self.bytes_each()));
+        let (limits, texts) = (self.lane_limits, &self.texts);
+        let lane = read_lane(entry, &spec, limits, texts, restore.blocks, spill)?;
         self.check_witnesses(&lane, restore)?;
         let running = &mut self.lanes[index];
         running.lane = lane;
         running.sealed = entry.rows.clone();
         running.sealed.pop_if(|part| part.end - part.first < SEAL_ROWS);
         Ok(())
+    }
+
+    fn empty_history(&self) -> History {
+        let mut history = History::default();
+        if let Some(spill) = &self.spill {
+            history.spill_to(spill.stream());
+        }
+        history
+    }
+
+    /// Bytes of rows that each lane, and the evidence, may hold in memory while it is taken back.
+    fn bytes_each(&self) -> usize {
+        let n = self.lanes.len() as u64 + 1;
+        let bytes_max = self.spill.as_ref().map(|spill| spill.limits().in_memory_bytes_max / n);
+        bytes_max.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
     fn entry_of<'s>(&self, lane: usize, state: &'s EngineState) -> Result<&'s LaneEntry, String> {

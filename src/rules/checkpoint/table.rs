@@ -31,7 +31,11 @@ pub(in crate::rules) fn write(
     blocks.add(&encode(label, columns).unwrap_or_default())
 }
 
-fn encode(label: &str, columns: Vec<ArrayRef>) -> Result<Vec<u8>, ArrowError> {
+/// Columns of one length as bytes.
+///
+/// # Errors
+/// Never, as far as is known: bytes in memory cannot fail to be written.
+pub(in crate::rules) fn encode(label: &str, columns: Vec<ArrayRef>) -> Result<Vec<u8>, ArrowError> {
     let field = |(index, column): (usize, &ArrayRef)| {
         Field::new(index.to_string(), column.data_type().clone(), true)
     };
@@ -65,6 +69,14 @@ impl Table {
             Some(detail) => format!("{}: {detail}", error.message),
             None => error.message,
         })?;
+        Self::of(bytes, label)
+    }
+
+    /// The columns of bytes that were written with this label.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are others.
+    pub(in crate::rules) fn of(bytes: Vec<u8>, label: &str) -> Result<Self, String> {
         // Arrow's reader panics on some bytes that no writer gives; a good checksum over such bytes must
         // not stop a start either.
         let decoded = std::panic::catch_unwind(|| decode(bytes)).map_err(|_| not_as_written())?;
