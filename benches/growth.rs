@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench growth`. Prints tab-separated lines `b5 case nightlatch metric value`.
 
-#![allow(clippy::cast_precision_loss)] // rates
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss)] // a benchmark may panic
 
 #[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]

@@ -1,6 +1,7 @@
 //! The window core alone: one lane, two windows, `count(*)`, a filtered count and an exact distinct
 //! count in each; one thread. Prints bytes of state for each event in the window, and what is left when
 //! the windows have passed.
+#![allow(clippy::unwrap_used)] // a benchmark may panic
 
 #[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]

@@ -35,7 +35,7 @@ fn live(rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
 fn run(engine: &mut Engine, rules: &[Rule], batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let mut lines = vec![Vec::new(); rules.len()];
     for batch in batches {
-        for matches in engine.process(batch).unwrap() {
+        for matches in engine.process(batch).expect("rows come back") {
             lines[matches.rule].extend(rows::lines(&matches.columns));
         }
     }

@@ -1,7 +1,7 @@
 //! An engine that was written to disk and taken back goes on as if nothing had happened; what does not
 //! fit or is damaged is rebuilt from the events, and the results are the same.
 
-#![allow(clippy::expect_used, missing_docs, unreachable_pub)] // a test that cannot go on fails
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)] // a test that cannot go on fails
 
 mod damage;
 mod harness;
