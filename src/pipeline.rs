@@ -48,13 +48,16 @@ pub use annotator::Annotator;
 use checkpoint::Checkpoints;
 pub use checkpoint::{AlertLog, ConsumerManifest, Restored, Store};
 pub use reader::Reading;
-use reader::{Reader, Wanted};
+use reader::{Queued, Reader, Wanted};
 pub use restore::restore;
 use stages::Stages;
 pub(crate) use stages::place_text;
 
-/// Messages that may wait between the two threads: enough to keep both busy, and a bound on memory.
-const QUEUE_LENGTH: usize = 4;
+/// Messages that may wait between the two threads.
+const QUEUE_LENGTH: usize = 64;
+/// Bytes of records from which on no further message is queued: enough to keep both threads busy, and a
+/// bound on memory.
+const QUEUE_BYTES: usize = 4 << 20;
 /// How often a stop is looked for while nothing comes.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long the source may take to close (commit, leave its group) at the end.
@@ -81,6 +84,24 @@ enum Message {
     End(UnknownFields),
     /// The source cannot go on.
     Failed(Error),
+}
+
+impl Message {
+    /// Events in it.
+    fn n_rows(&self) -> usize {
+        match self {
+            Self::Events(events) => events.decoded.batch.num_rows(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of its records.
+    fn n_bytes(&self) -> usize {
+        match self {
+            Self::Events(events) => events.n_bytes as usize,
+            _ => 0,
+        }
+    }
 }
 
 /// One batch after decoding.
@@ -235,7 +256,7 @@ impl Pipeline {
         watch: &mut dyn FnMut(&Counts, u64),
     ) -> Result<Counts> {
         let (sender, receiver) = sync_channel(QUEUE_LENGTH);
-        let wanted = Arc::new(Wanted::default());
+        let (wanted, queued) = (Arc::new(Wanted::default()), Arc::new(Queued::default()));
         let (checkpoints, mut order) = match self.store {
             Some(store) => {
                 let (checkpoints, order) =
@@ -251,6 +272,7 @@ impl Pipeline {
             decoder: self.decoder,
             reading: self.reading,
             wanted: wanted.clone(),
+            queued: queued.clone(),
             stop: self.stop.clone(),
         };
         // Dropping `closing` lets the reader close the source, once all is delivered.
@@ -267,6 +289,7 @@ impl Pipeline {
             consumer,
             watch,
             wanted,
+            queued,
             origins: self.origins,
             aside: self.aside,
             checkpoints,

@@ -204,7 +204,7 @@ impl Order {
     }
 
     /// Takes the rows of a batch in, and says which it turned away. An input that was idle is active
-    /// again. Call [`Self::release`] until it gives `None` before the next batch.
+    /// again.
     pub fn admit(
         &mut self,
         input: InputId,
@@ -377,6 +377,11 @@ impl Order {
 
     fn state(&self, input: InputId) -> Option<&InputState> {
         self.inputs.get(*self.index_of.get(&input)? as usize)
+    }
+
+    /// Rows in a released batch, unless more have one time.
+    pub fn batch_events(&self) -> usize {
+        self.config.batch_events
     }
 
     /// Rows that wait, those that are ready included.

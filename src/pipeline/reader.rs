@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::{Events, Message};
+use super::{Events, Message, QUEUE_BYTES};
 use crate::event::decode::{Decoded, Decoder, UnknownFields};
 use crate::event::{TimeMicros, schema};
 use crate::source::{Delivery, InputId, RawBatch, Source};
@@ -50,12 +50,32 @@ impl Wanted {
     }
 }
 
+/// Bytes of the records that wait between the two threads.
+#[derive(Debug, Default)]
+pub(super) struct Queued(AtomicUsize);
+
+impl Queued {
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= QUEUE_BYTES
+    }
+
+    fn add(&self, n_bytes: usize) {
+        self.0.fetch_add(n_bytes, Ordering::Relaxed);
+    }
+
+    /// Takes note of a message that no longer waits.
+    pub(super) fn remove(&self, message: &Message) {
+        self.0.fetch_sub(message.n_bytes(), Ordering::Relaxed);
+    }
+}
+
 /// What the reader thread owns.
 pub(super) struct Reader {
     pub(super) source: Box<dyn Source>,
     pub(super) decoder: Decoder,
     pub(super) reading: Reading,
     pub(super) wanted: Arc<Wanted>,
+    pub(super) queued: Arc<Queued>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -100,6 +120,11 @@ impl Reader {
 
     /// Waits for room, and meanwhile lets the source look after itself; false when nobody listens.
     fn send(&mut self, sender: &SyncSender<Message>, mut message: Message) -> bool {
+        while self.queued.is_full() && Arc::strong_count(&self.queued) > 1 {
+            self.source.wait();
+        }
+        // Before it is sent: whoever takes it may be faster than this thread.
+        self.queued.add(message.n_bytes());
         loop {
             message = match sender.try_send(message) {
                 Ok(()) => return true,

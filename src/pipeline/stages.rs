@@ -10,7 +10,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use super::checkpoint::State;
-use super::{Annotator, Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE, Wanted};
+use super::reader::{Queued, Wanted};
+use super::{Annotator, Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE};
 use crate::Result;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::{RejectReason, Rejection};
@@ -35,6 +36,7 @@ pub(super) struct Stages<'a> {
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) watch: &'a mut dyn FnMut(&Counts, u64),
     pub(super) wanted: Arc<Wanted>,
+    pub(super) queued: Arc<Queued>,
     pub(super) origins: Origins,
     pub(super) aside: Aside,
     pub(super) checkpoints: Option<Checkpoints>,
@@ -62,13 +64,12 @@ impl Stages<'_> {
         let mut waits = 0;
         while !self.consumer.reader_gone() {
             match receiver.recv_timeout(PATIENCE) {
-                Ok(Message::End(unknown_fields)) => {
-                    self.counts.unknown_fields = unknown_fields;
-                    self.ended = true;
-                    return Ok(());
+                Ok(message) => {
+                    let is_last = self.take_waiting(message, receiver)?;
+                    if is_last {
+                        return Ok(());
+                    }
                 }
-                Ok(Message::Failed(error)) => return Err(error),
-                Ok(message) => self.take(message).inspect_err(|_| self.broken = true)?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => {
                     waits += 1;
@@ -85,6 +86,38 @@ impl Stages<'_> {
         }
         self.stop.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Takes a message and those that wait behind it, then hands on what is ready: that costs much the
+    /// same for few rows as for many. True after the last message.
+    fn take_waiting(&mut self, first: Message, receiver: &Receiver<Message>) -> Result<bool> {
+        let taken = self.take_up_to_batch(first, receiver);
+        if !self.broken {
+            self.release().inspect_err(|_| self.broken = true)?;
+        }
+        taken
+    }
+
+    fn take_up_to_batch(&mut self, first: Message, receiver: &Receiver<Message>) -> Result<bool> {
+        let (mut next, mut n_rows) = (Some(first), 0);
+        while let Some(message) = next {
+            self.queued.remove(&message);
+            let n_more = message.n_rows();
+            match message {
+                Message::End(unknown_fields) => {
+                    self.counts.unknown_fields = unknown_fields;
+                    self.ended = true;
+                    return Ok(true);
+                }
+                Message::Failed(error) => return Err(error),
+                message => self.take(message).inspect_err(|_| self.broken = true)?,
+            }
+            // The next one is taken to be about as long.
+            n_rows += n_more;
+            let has_room = n_rows + n_more <= self.order.batch_events();
+            next = if has_room { receiver.try_recv().ok() } else { None };
+        }
+        Ok(false)
     }
 
     fn take(&mut self, message: Message) -> Result<()> {
@@ -115,7 +148,8 @@ impl Stages<'_> {
             }
             Message::End(_) | Message::Failed(_) => {}
         }
-        self.release()
+        self.wanted.set(self.order.slowest());
+        Ok(())
     }
 
     fn events(&mut self, events: Events) -> Result<()> {
@@ -220,7 +254,6 @@ impl Stages<'_> {
         if let (Some(checkpoints), Some(watermark)) = (&mut self.checkpoints, watermark) {
             checkpoints.resume.dealt_with(watermark);
         }
-        self.wanted.set(self.order.slowest());
         self.measure();
         Ok(())
     }
