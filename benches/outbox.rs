@@ -54,6 +54,7 @@ fn alert(number: u64) -> Alert {
         evidence_total: 417,
         attack: Arc::new(["T1110.004".into()]),
         enrichment: Arc::default(),
+        early: false,
         incident: None,
     }
 }

@@ -18,6 +18,7 @@
 mod alerting;
 mod annotator;
 mod checkpoint;
+mod early;
 mod reader;
 #[cfg(test)]
 mod recovery_tests;
@@ -37,7 +38,7 @@ use crate::event::dead_letter::RecordSink;
 use crate::event::decode::{Decoded, Decoder, UnknownFields};
 use crate::event::reject::Rejection;
 use crate::event::{Origins, TimeMicros};
-use crate::order::{Order, OrderConfig};
+use crate::order::{Arrivals, Arrived, Order, OrderConfig};
 use crate::serve::Metrics;
 use crate::source::{InputId, RawBatch, Source};
 use crate::store::BlockWriter;
@@ -122,6 +123,19 @@ pub trait Consumer {
     /// # Errors
     /// When what comes of it cannot be delivered.
     fn take(&mut self, batch: &RecordBatch, origins: &Origins) -> Result<()>;
+
+    /// Whether it takes rows as they arrive, too.
+    fn takes_arrivals(&self) -> bool {
+        false
+    }
+
+    /// Takes rows that have just arrived, enriched, before they are put in order.
+    ///
+    /// # Errors
+    /// As [`Consumer::take`].
+    fn arrive(&mut self, _arrived: &Arrived, _origins: &Origins) -> Result<()> {
+        Ok(())
+    }
 
     /// Every batch still to come is at this time or later.
     ///
@@ -283,8 +297,12 @@ impl Pipeline {
             .map_err(|error| {
                 Error::unexpected("cannot start a thread").detail(error.to_string())
             })?;
+        let arrivals =
+            consumer.takes_arrivals().then(|| Arrivals::new(self.order.dedup_window_micros));
         let mut stages = Stages {
             order,
+            arrivals,
+            arrived: Vec::new(),
             annotator: self.annotator,
             consumer,
             watch,

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
-use crate::cli::{Failure, Stop, plan, setup};
+use crate::cli::{Failure, Stop, plan, plan_early, setup};
 use crate::config::Config;
 use crate::delivery::outbox::Outbox;
 use crate::delivery::{Destination, Dispatcher};
@@ -33,7 +33,7 @@ use crate::enrich::Enricher;
 use crate::event::TimeMicros;
 use crate::history::Keeper;
 use crate::pipeline::{Alerting, Annotator, Pipeline, Reading, Store};
-use crate::rules::{Engine, Pack};
+use crate::rules::{EarlyEngine, Engine, Pack};
 use crate::serve::{Api, Catalog, Health, Metrics, Server};
 use crate::source::InputId;
 use crate::source::kafka::{Lease, Membership, Places};
@@ -65,6 +65,8 @@ type Offsets = Vec<(Arc<str>, i32, i64)>;
 /// What a pipeline works with, and a reload replaces.
 struct Work {
     engine: Engine,
+    /// The rules that are told early.
+    early: Option<EarlyEngine>,
     enricher: Enricher,
 }
 
@@ -181,7 +183,8 @@ fn first_work(settings: &Settings, config: &Config) -> Result<(Work, Present)> {
         files: reload::fingerprints(config)?,
     };
     let enricher = setup::enricher(config)?;
-    Ok((Work { engine, enricher }, present))
+    let early = plan_early(&engine, config)?;
+    Ok((Work { engine, early, enricher }, present))
 }
 
 impl Service {
@@ -210,6 +213,7 @@ impl Service {
         let incidents = setup::incidents(&self.config, &alerts);
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
         incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
+        work.early.into_iter().for_each(|early| alerting.tell_early(early));
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();

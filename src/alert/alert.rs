@@ -20,7 +20,7 @@ use crate::rules::Severity;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The first match; always revision 1.
+    /// The first match; revision 1, and 0 where it is told early.
     Opened,
     /// Matches came since the last revision.
     Updated,
@@ -42,13 +42,18 @@ impl Status {
 /// One revision of one episode. A consumer keeps the highest `revision` of each `id`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Alert {
-    /// 32 hexadecimal digits: a hash of rule, rule version, entity and start.
+    /// 32 hexadecimal digits: a hash of rule, rule version, entity and the piece of time in which it
+    /// starts.
     #[serde(serialize_with = "text")]
     pub id: Arc<str>,
-    /// 1, 2, ...
+    /// 1, 2, ...; 0 of an early alert.
     pub revision: u64,
     /// What this revision reports.
     pub status: Status,
+    /// Told before all events of its time were there; the exact alert follows under the same id. Only
+    /// written when it is so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub early: bool,
     /// The event time at which this revision was due: revisions come in this order. Not written.
     #[serde(skip)]
     pub at: TimeMicros,
@@ -271,6 +276,11 @@ fn versions<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(versions.iter())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn no_versions(versions: &Arc<BTreeMap<&'static str, String>>) -> bool {

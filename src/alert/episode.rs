@@ -46,12 +46,25 @@ impl RuleFacts {
             enrichment: config.enrichment.clone(),
         })
     }
+
+    /// Number of the piece of time in which a moment lies.
+    pub(super) fn start_piece(&self, time: TimeMicros) -> i64 {
+        time.div_euclid(self.piece_micros())
+    }
+
+    fn piece_micros(&self) -> TimeMicros {
+        self.quiet_micros.max(1)
+    }
 }
 
 /// The id of an episode: the same on every replay, restart and machine.
+///
+/// It holds the piece of time in which the episode starts, not the start itself: one entity's episodes
+/// lie further apart than a piece is long, and an id can be known before the exact start is.
 pub(super) fn episode_id(rule: &RuleFacts, entity: &str, started_at: TimeMicros) -> Arc<str> {
-    let started_at = rfc3339_micros(started_at);
-    let parts = [&*rule.id, &*rule.version, &*rule.entity_type, entity, &started_at];
+    let piece = rule.start_piece(started_at).saturating_mul(rule.piece_micros());
+    let piece = rfc3339_micros(piece);
+    let parts = [&*rule.id, &*rule.version, &*rule.entity_type, entity, &piece];
     let digest = Sha256::digest(parts.join("\0"));
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
@@ -82,6 +95,27 @@ pub(super) struct Episode {
 }
 
 impl Episode {
+    /// An episode of one match, which names nobody yet.
+    pub(super) fn new(id: Arc<str>, entity: Arc<str>, time: TimeMicros, newest: Values) -> Self {
+        Self {
+            id,
+            entity,
+            revision: 0,
+            started_at: time,
+            updated_at: time,
+            emitted_at: time,
+            update_due: None,
+            matches: 1,
+            accounts: Distinct::default(),
+            ips: Distinct::default(),
+            evidence: Vec::new(),
+            evidence_total: 0,
+            newest_places: HashSet::new(),
+            newest,
+            saved: None,
+        }
+    }
+
     /// The next revision.
     pub(super) fn revise(&mut self, rule: &RuleFacts, status: Status, at: TimeMicros) -> Alert {
         self.revision += 1;
@@ -90,6 +124,7 @@ impl Episode {
             id: self.id.clone(),
             revision: self.revision,
             status,
+            early: false,
             at,
             rule: rule.id.clone(),
             rule_version: rule.version.clone(),

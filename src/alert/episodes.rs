@@ -1,11 +1,11 @@
 //! All open episodes: matches in, revisions out, in the order of event time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::alert::{Alert, Evidence, EvidencePlace, Status, Values};
 use super::deadline::{Deadline, Deadlines, Due};
-use super::distinct::{Distinct, Limits};
+use super::distinct::Limits;
 use super::episode::{Episode, RuleFacts, episode_id};
 use super::value::text_value;
 use super::{AlertConfig, AlertStats, RuleAlertStats};
@@ -33,7 +33,7 @@ pub struct Episodes {
     rule_at: Vec<usize>,
     pub(super) open: Vec<HashMap<Arc<str>, Episode>>,
     pub(super) deadlines: Deadlines,
-    config: AlertConfig,
+    pub(super) config: AlertConfig,
     pub(super) stats: AlertStats,
     pub(super) key: KeyedHash,
     /// Time that the stream has reached.
@@ -41,19 +41,19 @@ pub struct Episodes {
 }
 
 /// One row of one rule's matches.
-struct Match<'a> {
-    rule: usize,
-    time: TimeMicros,
+pub(super) struct Match<'a> {
+    pub(super) rule: usize,
+    pub(super) time: TimeMicros,
     /// Row of the event batch.
-    row: u32,
+    pub(super) row: u32,
     /// Row of `columns`.
-    index: usize,
+    pub(super) index: usize,
     columns: &'a RecordBatch,
-    entity: Option<&'a ArrayRef>,
+    pub(super) entity: Option<&'a ArrayRef>,
 }
 
 impl Match<'_> {
-    fn values(&self, rule: &RuleFacts) -> Values {
+    pub(super) fn values(&self, rule: &RuleFacts) -> Values {
         Values::read(self.columns, self.index, rule.entity_type.clone())
     }
 }
@@ -129,7 +129,11 @@ impl Episodes {
     }
 
     /// The matches of all rules in the order time, rule id, row.
-    fn in_order<'a>(&self, batch: &RecordBatch, matches: &'a [Matches]) -> Vec<Match<'a>> {
+    pub(super) fn in_order<'a>(
+        &self,
+        batch: &RecordBatch,
+        matches: &'a [Matches],
+    ) -> Vec<Match<'a>> {
         let mut all: Vec<Match<'a>> = Vec::new();
         for found in matches {
             let Some(rule) = self.rules.get(found.rule) else { continue };
@@ -176,7 +180,7 @@ impl Episodes {
         if self.is_full() { self.config.evidence_max } else { self.config.frame_rows_max }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.stats.open >= self.config.open_max
     }
 
@@ -221,23 +225,8 @@ impl Episodes {
     ) {
         let rule = &self.rules[found.rule];
         let entity: Arc<str> = entity.into();
-        let mut episode = Episode {
-            id: episode_id(rule, &entity, found.time),
-            entity: entity.clone(),
-            revision: 0,
-            started_at: found.time,
-            updated_at: found.time,
-            emitted_at: found.time,
-            update_due: None,
-            matches: 1,
-            accounts: Distinct::default(),
-            ips: Distinct::default(),
-            evidence: Vec::new(),
-            evidence_total: 0,
-            newest_places: HashSet::new(),
-            newest: found.values(rule),
-            saved: None,
-        };
+        let id = episode_id(rule, &entity, found.time);
+        let mut episode = Episode::new(id, entity.clone(), found.time, found.values(rule));
         self.fill(&mut episode, own, frame, origins);
         self.stats.rules[found.rule].opened += 1;
         alerts.push(episode.revise(&self.rules[found.rule], Status::Opened, found.time));
@@ -324,7 +313,7 @@ fn time_at(batch: &RecordBatch, row: usize) -> TimeMicros {
     batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>().value(row)
 }
 
-fn count_names(
+pub(super) fn count_names(
     stats: &mut AlertStats,
     config: &AlertConfig,
     key: &KeyedHash,
@@ -370,7 +359,7 @@ fn opening_evidence(
     evidence
 }
 
-fn evidence_of(one: Witness, origins: &Origins) -> Evidence {
+pub(super) fn evidence_of(one: Witness, origins: &Origins) -> Evidence {
     Evidence {
         time: one.time,
         event_id: one.event_id.map(Into::into),

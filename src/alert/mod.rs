@@ -8,6 +8,7 @@
 mod alert;
 mod deadline;
 mod distinct;
+mod early;
 mod episode;
 mod episodes;
 mod json;
@@ -19,6 +20,7 @@ mod text;
 mod value;
 
 pub use alert::{Alert, Evidence, EvidencePlace, Status, Values};
+pub use early::{EarlyAlerts, EarlyStats};
 pub use episodes::{Episodes, Frame};
 pub(crate) use json::write_json;
 pub use json::write_json_lines;

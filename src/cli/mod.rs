@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 pub(crate) use signals::Stop;
 
-use crate::rules::{Engine, Pack, Reference, Rule, StateLimits};
+use crate::rules::{EarlyEngine, Engine, Pack, Reference, Rule, StateLimits};
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -187,6 +187,20 @@ pub(crate) fn plan(pack: Pack, config: &Config) -> Result<(Engine, Vec<Error>)> 
     let mut refused = pack.refused;
     refused.extend(unplanned);
     Ok((engine, refused))
+}
+
+/// The rules that are told early, where they shall be.
+///
+/// # Errors
+/// When a reference table cannot be read.
+pub(crate) fn plan_early(engine: &Engine, config: &Config) -> Result<Option<EarlyEngine>> {
+    if !config.alerts.early {
+        return Ok(None);
+    }
+    let early = engine.early(&references(config), state_limits(config))?;
+    let n_rules = early.as_ref().map_or(0, |early| early.rules.len());
+    tracing::info!(rules = n_rules, "rules that are told early");
+    Ok(early)
 }
 
 /// Plans all rules, tells of those that are refused, and fails when none is left.

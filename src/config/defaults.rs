@@ -59,9 +59,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// At 30 to 43 bytes a row: up to about 2 GiB in one lane.
 const ROWS_MAX: usize = 50_000_000;
 const KEYS_MAX: usize = 10_000_000;
-/// Some 20 million rows: smaller windows never touch the disk.
-const LOG_IN_MEMORY_BYTES_MAX: u64 = KIB * KIB * KIB;
-/// At about 15 bytes a row: some five billion.
+/// Some ten million rows with their evidence: smaller windows never touch the disk.
+const LOG_IN_MEMORY_BYTES_MAX: u64 = 2 * KIB * KIB * KIB;
+/// At about 30 bytes a row with its evidence: some two billion.
 const LOG_ON_DISK_BYTES_MAX: u64 = 64 * KIB * KIB * KIB;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -143,6 +143,7 @@ impl Default for AlertsConfig {
             file: None,
             topic: None,
             silences: None,
+            early: false,
             update_every: UPDATE_EVERY,
             evidence_max: EVIDENCE_MAX,
             accounts_max: ACCOUNTS_MAX,

@@ -235,6 +235,9 @@ pub struct AlertsConfig {
     /// What is not to be told for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silences: Option<PathBuf>,
+    /// Rules that more events can only make truer tell their alerts when an event arrives, and again
+    /// when its time is over.
+    pub early: bool,
     /// An open episode is told again at most so often, in event time.
     #[serde(with = "units::duration")]
     pub update_every: Duration,

@@ -57,6 +57,7 @@ pub(crate) fn alert() -> AlertRecord {
         evidence: (70..75).map(evidence).collect(),
         evidence_total: 417,
         attack: vec!["T1110.004".to_owned(), "T1078".to_owned()],
+        early: false,
         incident: None,
     }
 }

@@ -12,10 +12,13 @@ use crate::rules::Severity;
 pub struct AlertRecord {
     /// 32 hexadecimal digits.
     pub id: String,
-    /// 1, 2, ...
+    /// 1, 2, ...; 0 of an early alert.
     pub revision: u64,
     /// What this revision reports.
     pub status: Status,
+    /// Told before all events of its time were there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub early: bool,
     /// The rule's id.
     pub rule: String,
     /// The rule's version.
@@ -55,6 +58,11 @@ pub struct AlertRecord {
     /// What an incident has beyond an alert.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub incident: Option<Box<IncidentPart>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// One event that made an alert fire.

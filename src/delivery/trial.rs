@@ -129,6 +129,7 @@ fn test_alert(now: DateTime<Utc>) -> AlertRecord {
         evidence: vec![evidence],
         evidence_total: 1,
         attack: vec!["T1110.004".to_owned()],
+        early: false,
         incident: None,
     }
 }

@@ -19,7 +19,8 @@ const NAMES_MAX: usize = 1000;
 /// `HIGH opened: Credential stuffing from one address`.
 pub(crate) fn heading(alert: &AlertRecord) -> String {
     let severity = alert.severity.label().to_uppercase();
-    format!("{severity} {}: {}", alert.status.label(), escape(&alert.title))
+    let early = if alert.early { " early" } else { "" };
+    format!("{severity} {}{early}: {}", alert.status.label(), escape(&alert.title))
 }
 
 /// What there is to know beside title and summary: label and text, each text at most `chars_max`

@@ -108,7 +108,7 @@ const WITNESS_COLUMNS: [usize; 8] = [
 
 impl WitnessColumns {
     fn new(columns: Vec<ArrayRef>) -> Self {
-        let n_bytes = columns.iter().map(|column| column.get_array_memory_size()).sum();
+        let n_bytes = columns.iter().map(|column| used_bytes(column.as_ref())).sum();
         Self { columns, n_bytes }
     }
 
@@ -179,9 +179,17 @@ impl WitnessColumns {
         Self::new(self.columns.iter().map(taken).collect())
     }
 
-    /// Bytes held by the columns.
+    /// Bytes of the rows. Buffers may be larger, and shared with other batches.
     pub fn bytes(&self) -> usize {
         self.n_bytes
+    }
+}
+
+/// Bytes of the rows of a column, whatever its buffers hold besides.
+fn used_bytes(column: &dyn Array) -> usize {
+    match column.as_string_view_opt() {
+        Some(texts) => texts.len() * size_of::<u128>() + texts.total_buffer_bytes_used(),
+        None => column.to_data().get_slice_memory_size().unwrap_or_default(),
     }
 }
 

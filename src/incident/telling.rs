@@ -104,6 +104,7 @@ pub(super) fn tell(told: &Told<'_>) -> Alert {
         evidence_total,
         attack: attack.into_iter().map(Into::into).collect(),
         enrichment: told.limits.enrichment.clone(),
+        early: false,
         incident: Some(Box::new(part(&facts, told))),
     }
 }

@@ -6,6 +6,7 @@
 //! arrival within `lateness` changes it. The exceptions have counters: late and future rows, and a
 //! forced release where one input fills the whole buffer.
 
+mod arrivals;
 mod buffer;
 mod dedup;
 
@@ -19,6 +20,7 @@ use crate::event::{TimeMicros, schema};
 use crate::source::InputId;
 use crate::store::{BlockReader, BlockWriter};
 
+pub use arrivals::{Arrivals, Arrived};
 use buffer::{Buffer, Entry};
 use dedup::Dedup;
 pub use dedup::OrderManifest;

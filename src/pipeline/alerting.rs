@@ -3,13 +3,15 @@
 use arrow::array::RecordBatch;
 use prometheus::IntCounter;
 
+use super::early::Early;
 use super::{Consumer, ConsumerManifest};
 use crate::Result;
 use crate::alert::{Alert, AlertConfig, Episodes, RestoredEpisodes, Status};
 use crate::delivery::Destination;
 use crate::event::{Origins, TimeMicros};
 use crate::incident::Incidents;
-use crate::rules::{Engine, Matches};
+use crate::order::Arrived;
+use crate::rules::{EarlyEngine, Engine, Matches};
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise};
 use crate::store::{BlockReader, BlockWriter, Manifest};
@@ -20,6 +22,8 @@ pub struct Alerting {
     episodes: Episodes,
     /// Alerts that belong together; absent where nobody asks for them.
     incidents: Option<Incidents>,
+    /// Rules that are told before the time of their events is over; absent where nobody asks for them.
+    early: Option<Early>,
     destinations: Vec<Box<dyn Destination>>,
     /// Revisions of an earlier event time were delivered before a restart.
     suppress_before: Option<TimeMicros>,
@@ -56,11 +60,12 @@ impl Alerting {
         let episodes = Episodes::new(engine.rules(), config)?;
         let suppressed = metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
         let (suppress_before, see_matches) = (None, None);
-        let incidents = None;
+        let (incidents, early) = (None, None);
         Ok(Self {
             engine,
             episodes,
             incidents,
+            early,
             destinations,
             suppress_before,
             suppressed,
@@ -71,6 +76,11 @@ impl Alerting {
     /// Tells of incidents as well.
     pub fn tell_incidents(&mut self, incidents: Incidents) {
         self.incidents = Some(incidents);
+    }
+
+    /// Tells alerts early as well, where rules allow it.
+    pub fn tell_early(&mut self, engine: EarlyEngine) {
+        self.early = Some(Early::new(engine));
     }
 
     /// Shows the matches of each batch, before alerts are made of them.
@@ -171,10 +181,27 @@ impl Consumer for Alerting {
         let alerts = self.episodes.observe(batch, &matches, origins, &mut frame);
         // An alert that lacks evidence is not delivered.
         failure.map_or(Ok(()), Err)?;
+        if let Some(early) = &mut self.early {
+            early.confirm(&alerts);
+        }
         self.deliver_with(alerts, |incidents, alerts| incidents.take(batch, alerts))
     }
 
+    fn takes_arrivals(&self) -> bool {
+        self.early.is_some()
+    }
+
+    fn arrive(&mut self, arrived: &Arrived, origins: &Origins) -> Result<()> {
+        let Some(early) = &mut self.early else { return Ok(()) };
+        let alerts = early.take(arrived, &self.episodes, origins)?;
+        self.deliver(alerts)
+    }
+
     fn advance(&mut self, stream_time: TimeMicros) -> Result<()> {
+        if let Some(early) = &mut self.early {
+            let unconfirmed = early.advance(stream_time);
+            self.deliver(unconfirmed)?;
+        }
         let alerts = self.episodes.advance(stream_time);
         self.deliver_with(alerts, |incidents, alerts| incidents.advance(stream_time, alerts))?;
         self.destinations.iter_mut().for_each(|destination| destination.advance(stream_time));
@@ -214,6 +241,9 @@ impl Consumer for Alerting {
         metrics.set_lanes(&self.engine.lane_stats());
         metrics.spill.set(&self.engine.spill_stats());
         metrics.set_rules(self.engine.rules(), self.engine.rule_stats());
+        if let Some(early) = &self.early {
+            metrics.set_early(early.stats());
+        }
         if let Some(incidents) = &self.incidents {
             metrics.set_incidents(&incidents.stats());
         }

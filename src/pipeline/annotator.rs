@@ -38,7 +38,16 @@ impl Annotator {
     /// # Errors
     /// Only when it is no event batch.
     pub(super) fn annotate(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        self.learner.learn(&self.enricher.enrich(batch)?)
+        let batch = self.enrich(batch)?;
+        self.learner.learn(&batch)
+    }
+
+    /// A batch with the columns filled that its own rows decide.
+    ///
+    /// # Errors
+    /// Only when it is no event batch.
+    pub(super) fn enrich(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        self.enricher.enrich(batch)
     }
 
     pub(super) fn checkpoint(&mut self, blocks: &mut BlockWriter) -> LearnerManifest {

@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use super::checkpoint::State;
 use super::reader::{Queued, Wanted};
 use super::{Annotator, Aside, Checkpoints, Consumer, Counts, Events, Message, PATIENCE};
-use crate::Result;
 use crate::event::dead_letter::RecordSink;
 use crate::event::reject::{RejectReason, Rejection};
 use crate::event::{OriginKind, Origins, TimeMicros, schema};
-use crate::order::Order;
+use crate::order::{Arrivals, Order, TurnedAway};
 use crate::serve::Metrics;
 use crate::serve::metrics::{gauge, raise};
 use crate::source::RawBatch;
+use crate::{Error, Result};
 
 /// Waits without a message after a stop before the reader is believed to hang in a read.
 const WAITS_MAX: u32 = 5;
@@ -32,6 +33,10 @@ fn seconds(time: TimeMicros) -> f64 {
 /// What the thread of the later stages owns.
 pub(super) struct Stages<'a> {
     pub(super) order: Order,
+    /// For a consumer that takes rows as they arrive.
+    pub(super) arrivals: Option<Arrivals>,
+    /// Rows that have arrived since the last release.
+    pub(super) arrived: Vec<RecordBatch>,
     pub(super) annotator: Annotator,
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) watch: &'a mut dyn FnMut(&Counts, u64),
@@ -93,9 +98,21 @@ impl Stages<'_> {
     fn take_waiting(&mut self, first: Message, receiver: &Receiver<Message>) -> Result<bool> {
         let taken = self.take_up_to_batch(first, receiver);
         if !self.broken {
-            self.release().inspect_err(|_| self.broken = true)?;
+            let handed_on = self.hand_on_arrivals().and_then(|()| self.release());
+            handed_on.inspect_err(|_| self.broken = true)?;
         }
         taken
+    }
+
+    fn hand_on_arrivals(&mut self) -> Result<()> {
+        let Some(arrivals) = self.arrivals.as_mut().filter(|_| !self.arrived.is_empty()) else {
+            return Ok(());
+        };
+        let Some(mut arrived) = arrivals.take(&std::mem::take(&mut self.arrived))? else {
+            return Ok(());
+        };
+        arrived.batch = self.annotator.enrich(arrived.batch)?;
+        self.consumer.arrive(&arrived, &self.origins)
     }
 
     fn take_up_to_batch(&mut self, first: Message, receiver: &Receiver<Message>) -> Result<bool> {
@@ -168,7 +185,14 @@ impl Stages<'_> {
         let times = decoded.batch.column(schema::TIME).as_primitive::<TimestampMicrosecondType>();
         let newest = times.values().iter().copied().max();
         let newest_before = self.order.newest_of(raw.input);
+        let n_before = self.order.counters().admitted;
         let turned_away = self.order.admit(raw.input, decoded.batch.clone(), raw.received_at);
+        let n_admitted = (self.order.counters().admitted - n_before) as usize;
+        // Rows that are dropped without a word were read before a restart.
+        let is_new = n_admitted + turned_away.len() == decoded.batch.num_rows();
+        if self.arrivals.is_some() && n_admitted > 0 && is_new {
+            self.arrived.push(admitted(&decoded.batch, &turned_away)?);
+        }
         for away in turned_away {
             let rejection = decoded.turned_away(&raw, away.row, away.reason);
             self.reject(&rejection)?;
@@ -310,6 +334,17 @@ fn offsets(raw: &RawBatch, rejections: &[Rejection]) -> Option<Range<i64>> {
     let positions = records.chain(rejections.iter().map(|rejection| rejection.place.position));
     let (first, last) = (positions.clone().min()?, positions.max()?);
     Some(first..last + 1)
+}
+
+/// The rows that were not turned away.
+fn admitted(batch: &RecordBatch, turned_away: &[TurnedAway]) -> Result<RecordBatch> {
+    if turned_away.is_empty() {
+        return Ok(batch.clone());
+    }
+    let mut is_admitted = vec![true; batch.num_rows()];
+    turned_away.iter().for_each(|away| is_admitted[away.row as usize] = false);
+    filter_record_batch(batch, &BooleanArray::from(is_admitted))
+        .map_err(|error| Error::unexpected("events cannot be left out").detail(error.to_string()))
 }
 
 fn flush(sinks: &mut [Box<dyn RecordSink>]) -> Result<()> {

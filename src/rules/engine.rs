@@ -65,6 +65,7 @@ pub struct Engine {
     pub(super) spill: Option<Spill>,
     /// What came in the way; nothing that is told after it could be believed.
     pub(super) failure: Option<Error>,
+    keeps_evidence: bool,
 }
 
 impl Engine {
@@ -76,6 +77,16 @@ impl Engine {
         rules: Vec<Rule>,
         references: &[Reference],
         limits: StateLimits,
+    ) -> Result<(Self, Vec<Error>)> {
+        Self::planned(rules, references, limits, |_| {})
+    }
+
+    /// The same, with a change to the program before it starts.
+    pub(super) fn planned(
+        rules: Vec<Rule>,
+        references: &[Reference],
+        limits: StateLimits,
+        change: impl FnOnce(&mut Program),
     ) -> Result<(Self, Vec<Error>)> {
         let context = context::planning_session(references)?;
         let mut refused = Vec::new();
@@ -102,6 +113,7 @@ impl Engine {
                 Err(refusal) => refused.push(refusal.into_error(&rule)),
             }
         }
+        change(&mut program);
         Ok((Self::start(running, plans, program, limits), refused))
     }
 
@@ -133,6 +145,7 @@ impl Engine {
             n_reread: 0,
             spill: None,
             failure: None,
+            keeps_evidence: true,
             stats: vec![RuleStats::default(); rules.len()],
             history: History::default(),
             refused_texts: 0,
@@ -151,6 +164,11 @@ impl Engine {
         self.lanes.iter_mut().for_each(|running| running.lane.spill_to(spill.stream()));
         self.history.spill_to(spill.stream());
         self.spill = Some(spill);
+    }
+
+    /// From now on no row can be evidence.
+    pub(super) fn keep_no_evidence(&mut self) {
+        self.keeps_evidence = false;
     }
 
     /// The rules that run; [`Matches::rule`] indexes them.
@@ -262,7 +280,11 @@ impl Engine {
                 self.run_lane(lane, times, program, evaluation, &mut cells)?;
             }
         }
-        self.history.push(batch);
+        if self.keeps_evidence {
+            self.history.push(batch);
+        } else {
+            self.history.skip(batch.num_rows());
+        }
         Ok(())
     }
 

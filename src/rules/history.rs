@@ -104,6 +104,12 @@ impl History {
         self.append(Batch::of(HeldRows::new(first_row, self.next_row, None, columns)));
     }
 
+    /// Counts rows of which nothing is kept.
+    pub(super) fn skip(&mut self, n_rows: usize) {
+        self.next_row += n_rows as u64;
+        self.newest_batch = None;
+    }
+
     fn append(&mut self, batch: Batch) {
         self.n_on_disk += usize::from(batch.is_on_disk() && self.n_on_disk == self.batches.len());
         self.count(&batch);

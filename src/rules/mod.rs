@@ -7,6 +7,7 @@ mod context;
 mod deviation;
 mod diagnosis;
 mod distance;
+mod early;
 mod engine;
 mod evaluation;
 mod explain;
@@ -35,6 +36,8 @@ use crate::{Error, Result};
 
 pub use batch::run_batch;
 pub use checkpoint::{EngineManifest, Restored};
+pub use early::EarlyEngine;
+pub(crate) use early::SLACK_MICROS;
 pub use engine::Engine;
 pub use pack::{embedded_tests, rule as parse_rule};
 

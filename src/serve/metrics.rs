@@ -11,7 +11,7 @@ use super::batch_duration::BatchDuration;
 use super::checkpoint::CheckpointMetrics;
 use super::spill::SpillMetrics;
 use super::stages;
-use crate::alert::Status;
+use crate::alert::{EarlyStats, Status};
 use crate::delivery::DeliveryMetrics;
 use crate::enrich::EnrichMetrics;
 use crate::event::reject::RejectReason;
@@ -76,6 +76,7 @@ pub struct Metrics {
     pub alerts_open: IntGauge,
     /// Matches that became no alert, by reason.
     pub alerts_dropped: IntCounterVec,
+    alerts_early: IntCounterVec,
     /// Alerts delivered once and not followed.
     pub alerts_untracked: IntCounter,
     /// Incidents that are open.
@@ -159,6 +160,19 @@ impl Metrics {
             self.lane_bytes.with_label_values(&name).set(gauge(lane.bytes));
             self.lane_disk_rows.with_label_values(&name).set(gauge(lane.rows_on_disk));
             raise(&self.dropped_rows.with_label_values(&name), lane.dropped_rows);
+        }
+    }
+
+    /// Takes over what became of early alerts.
+    pub fn set_early(&self, stats: EarlyStats) {
+        let outcomes = [
+            ("told", stats.told),
+            ("confirmed", stats.confirmed),
+            ("unconfirmed", stats.unconfirmed),
+            ("undecided", stats.undecided),
+        ];
+        for (outcome, total) in outcomes {
+            raise(&self.alerts_early.with_label_values(&[outcome]), total);
         }
     }
 
@@ -374,6 +388,11 @@ fn build() -> Outcome<Metrics> {
         )?,
         ready: make.gauge("ready", "1 while it is ready: /-/ready answers 200.")?,
         alerts_open: make.gauge("alerts_open", "Episodes that are open.")?,
+        alerts_early: make.counters(
+            "alerts_early_total",
+            &["outcome"],
+            "Alerts told before the time of their events was over, and what became of them.",
+        )?,
         alerts_dropped: make.counters(
             "alerts_dropped_total",
             &["reason"],
@@ -437,6 +456,7 @@ fn start_at_zero(metrics: &Metrics) {
         metrics.history.deleted.with_label_values(&[limit]);
     }
     metrics.alerts_dropped.with_label_values(&["entity_null"]);
+    metrics.set_early(EarlyStats::default());
     metrics.alerts_suppressed.with_label_values(&["delivered_before"]);
     for outcome in ["done", "failed"] {
         metrics.reloads.with_label_values(&[outcome]);

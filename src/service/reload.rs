@@ -13,7 +13,7 @@ use crate::rules::{Engine, Pack, Rule};
 use crate::{Error, Result};
 
 use super::{Settings, SharedDispatcher, Work};
-use crate::cli::{is_about, plan, setup};
+use crate::cli::{is_about, plan, plan_early, setup};
 use crate::serve::{Api, Metrics};
 
 /// What runs now, as far as a reload may change it.
@@ -100,10 +100,11 @@ fn read_again(settings: &Settings, present: &Present) -> Result<Next, Vec<Error>
     let (engine, unplanned) = plan(pack, &config).map_err(|error| vec![error])?;
     let (engine, unplanned) = with_old_plans(engine, unplanned, &present.rules, &config)?;
     refused.extend(unplanned);
+    let early = plan_early(&engine, &config).map_err(|error| vec![error])?;
     let rules = engine.rules().to_vec();
     let enricher = setup::enricher(&config).map_err(|error| vec![error])?;
     let present = Present { config, rules, files };
-    Ok(Next { present, work: Some(Work { engine, enricher }), refused })
+    Ok(Next { present, work: Some(Work { engine, early, enricher }), refused })
 }
 
 /// The new configuration, with the old values of all that only a restart can change.

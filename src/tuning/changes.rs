@@ -275,6 +275,7 @@ pub(crate) mod tests {
             evidence_total: 0,
             attack: Arc::from([]),
             enrichment: Arc::default(),
+            early: false,
             incident: None,
         }
     }

@@ -331,6 +331,7 @@ pub(crate) fn alert((number, revision): (u64, u64)) -> Alert {
         evidence_total: 1,
         attack: Arc::new(["T1110.004".into()]),
         enrichment: Arc::default(),
+        early: false,
         incident: None,
     }
 }

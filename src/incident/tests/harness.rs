@@ -178,6 +178,7 @@ fn alert(id: &str, entity_type: &str, entity: &str, event: &Event, tried: &[Stri
         evidence_total: 1,
         attack: Arc::new(["T1078".into()]),
         enrichment: Arc::default(),
+        early: false,
         incident: None,
     }
 }
