@@ -4,6 +4,7 @@
 //! reader thread:  source -> decode -> [since, until)
 //!                                 |  a bounded channel of messages
 //! this thread:                    +-> rejected records -> dead-letter sinks
+//!                                 +-> rows as they arrive -> rules that are told early
 //!                                 +-> order -> late sinks
 //!                                         |  batches in event-time order
 //!                                         +-> enrich -> learn: columns that the sender leaves out
@@ -12,7 +13,7 @@
 //!                                 +-> checkpoints of order, learn and consumer, between two messages
 //! ```
 //!
-//! Results are a function of the events alone. The clock is read by the source, which stamps what it
+//! Results are a function of the events alone, but for what is told early. The clock is read by the source, which stamps what it
 //! reads, for metrics, and to say when a checkpoint is due.
 
 mod alerting;

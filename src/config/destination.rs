@@ -56,6 +56,8 @@ pub struct CommonConfig {
     pub status: Vec<Status>,
     /// Whether it gets what a silence hides from the others.
     pub silenced: bool,
+    /// Whether it gets what is told early.
+    pub early: bool,
     /// The wait after the first failure; it doubles with each further one.
     #[serde(with = "units::duration")]
     pub retry_first: Duration,
@@ -73,6 +75,7 @@ impl Default for CommonConfig {
             entity_types: Vec::new(),
             status: Vec::new(),
             silenced: false,
+            early: true,
             retry_first: RETRY_FIRST,
             retry_max: RETRY_MAX,
         }

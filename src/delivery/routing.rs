@@ -24,6 +24,7 @@ impl Route {
             && (config.rules.is_empty() || fits_any(&config.rules, &alert.rule))
             && (config.entity_types.is_empty() || config.entity_types.contains(&alert.entity_type))
             && (config.status.is_empty() || config.status.contains(&alert.status))
+            && (config.early || !alert.early)
     }
 }
 
@@ -107,6 +108,12 @@ mod tests {
         assert!(!takes(CommonConfig { severity_min: Some(Severity::Critical), ..good.clone() }));
         assert!(!takes(CommonConfig { rules: texts("brute*"), ..good.clone() }));
         assert!(!takes(CommonConfig { entity_types: texts("account"), ..good.clone() }));
-        assert!(!takes(CommonConfig { status: vec![Status::Closed], ..good }));
+        assert!(!takes(CommonConfig { status: vec![Status::Closed], ..good.clone() }));
+        let early = AlertRecord { early: true, ..record("a", 0) };
+        let takes_early = |early_too| {
+            let config = CommonConfig { early: early_too, status: vec![], ..good.clone() };
+            Route::new(&config).takes(&early)
+        };
+        assert!(takes_early(true) && !takes_early(false));
     }
 }

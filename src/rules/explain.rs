@@ -40,6 +40,10 @@ impl Engine {
         for lane in lanes {
             self.explain_lane(rule, lane, &mut text);
         }
+        let _ = match self.why_not_early(rule) {
+            None => writeln!(text, "  told early with `alerts.early`"),
+            Some(why) => writeln!(text, "  not told early: {why}"),
+        };
         text
     }
 

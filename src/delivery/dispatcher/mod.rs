@@ -23,7 +23,7 @@ use super::metrics::DeliveryMetrics;
 use super::outbox::Outbox;
 use super::silences::{Silencer, Silences};
 use super::target::{Surroundings, Target};
-use crate::config::DestinationConfig;
+use crate::config::{DestinationConfig, Kind};
 use crate::{Error, Result};
 use batch_worker::BatchWorker;
 use http_worker::HttpWorker;
@@ -159,12 +159,11 @@ impl Dispatcher {
         self.ending.send_replace(Ending::No);
         for one in built {
             self.options.metrics.know(&one.config.common.name);
-            let intake = Intake::new(
-                &one.config.common,
-                self.outbox.clone(),
-                self.silencer.clone(),
-                &self.options,
-            )?;
+            let mut common = one.config.common.clone();
+            // A row of its tables is found by the start of its alert, which may change.
+            common.early &= !matches!(one.config.kind, Kind::Postgresql(_));
+            let intake =
+                Intake::new(&common, self.outbox.clone(), self.silencer.clone(), &self.options)?;
             let ending = self.ending.subscribe();
             let task = match one.target {
                 Target::Http(target) => {
