@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)] // a benchmark that cannot go on fails
 
+#[path = "workload/allocator.rs"]
+mod allocator;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;

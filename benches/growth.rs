@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)] // a benchmark may panic
 
+#[path = "workload/allocator.rs"]
+mod allocator;
 #[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]
 mod lane;

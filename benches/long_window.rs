@@ -7,6 +7,9 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)] // a benchmark may panic
 
+#[path = "workload/allocator.rs"]
+mod allocator;
+
 use std::process::Command;
 use std::time::Instant;
 

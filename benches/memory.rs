@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)] // a benchmark may panic
 
+#[path = "workload/allocator.rs"]
+mod allocator;
+
 use nightlatch::event::decode::{DecodeLimits, Decoder, Format};
 use nightlatch::rules::{Engine, StateLimits, parse_rule};
 use nightlatch::source::{InputId, RawBatch};

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)] // a benchmark may panic
 
+#[path = "workload/allocator.rs"]
+mod allocator;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;

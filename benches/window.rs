@@ -3,6 +3,8 @@
 //! the windows have passed.
 #![allow(clippy::unwrap_used)] // a benchmark may panic
 
+#[path = "workload/allocator.rs"]
+mod allocator;
 #[allow(dead_code)] // shared with other benchmarks
 #[path = "workload/lane.rs"]
 mod lane;

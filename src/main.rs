@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use nightlatch::cli::{Cli, Failure};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Wrong usage, as BSD's sysexits.h has it.
 const EX_USAGE: u8 = 64;
 

@@ -213,7 +213,10 @@ impl Service {
         let incidents = setup::incidents(&self.config, &alerts);
         let mut alerting = Alerting::new(work.engine, alerts, outbox, &self.metrics)?;
         incidents.into_iter().for_each(|incidents| alerting.tell_incidents(incidents));
-        work.early.into_iter().for_each(|early| alerting.tell_early(early));
+        if let Some(mut early) = work.early {
+            early.engine.spill_to(self.spill.clone());
+            alerting.tell_early(early);
+        }
         let beginning = Beginning::find(self, &folder, loaded, &mut alerting, &mut annotator)?;
         let Beginning { source, origins, restored, not_before } = beginning;
         let places = source.places();

@@ -89,7 +89,7 @@ fn rules_that_may_become_false_are_not_told_early() {
     assert_eq!(early.rules, expected);
     let others = [
         ("2 SECOND", "count(*) OVER w > 2", "account"),
-        ("2 HOUR", "count(*) OVER w > 2", "account"),
+        ("8 DAY", "count(*) OVER w > 2", "account"),
         ("1 MINUTE", "max(time) OVER w IS NOT NULL", "account"),
         ("1 MINUTE", "count(*) OVER w > ip_accounts", "account"),
         ("1 MINUTE", "count(*) OVER w > 2 AND extract(hour FROM time) < 6", "account"),

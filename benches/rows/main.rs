@@ -12,6 +12,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a benchmark may stop at the first error
 
+#[path = "../workload/allocator.rs"]
+mod allocator;
 mod datafusion_peer;
 mod nightlatch_core;
 mod table;

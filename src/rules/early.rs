@@ -20,8 +20,8 @@ use crate::window::{Frame, Function};
 /// A row that comes so far behind the newest one counts as if it were as new; one that comes later is
 /// left out of the early pass. Frames begin so much later, so that no such row stays too long.
 pub(crate) const SLACK_MICROS: TimeMicros = 2_000_000;
-/// Longer frames would be kept twice in memory for a few seconds' gain.
-const FRAME_MAX_MICROS: TimeMicros = 3_600_000_000;
+/// Longer frames would be kept twice for a minute's gain.
+const FRAME_MAX_MICROS: TimeMicros = 7 * 86_400_000_000;
 
 /// Rules that are told early, in an engine of their own that keeps no evidence.
 pub struct EarlyEngine {
@@ -251,5 +251,5 @@ fn why_not_frame(frame: Frame) -> Option<&'static str> {
     if frame.start_micros - frame.end_micros <= SLACK_MICROS {
         return Some("a window is as short as events may be out of order");
     }
-    (frame.start_micros > FRAME_MAX_MICROS).then_some("a window is longer than an hour")
+    (frame.start_micros > FRAME_MAX_MICROS).then_some("a window is longer than a week")
 }
