@@ -4,7 +4,8 @@
 //!
 //! `cargo bench --bench live` (Java 17 for the broker, see `scripts/install-prerequisites --tests`).
 //! `NIGHTLATCH_BENCH_EVENTS` (1000000), `NIGHTLATCH_BENCH_SECONDS` (30) and `NIGHTLATCH_BENCH_ROUNDS` (3)
-//! set the size. Prints tab-separated lines `b4 case engine metric value`.
+//! set the size; with `NIGHTLATCH_BENCH_ROUNDS=0` only latencies are measured, at
+//! `NIGHTLATCH_BENCH_RATE` events a second. Prints tab-separated lines `b4 case engine metric value`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)] // a benchmark may panic
 
@@ -32,6 +33,8 @@ use run::Run;
 
 const PARTITIONS: i32 = 8;
 const LATENESS_MILLIS: u64 = 200;
+/// The first alerts of a run wait for tables that grow to the number of accounts; they are not counted.
+const WARM_UP: Duration = Duration::from_secs(15);
 /// One event of so many is a probe: it makes an alert of its own.
 const PROBE_EVERY: u64 = 500;
 /// The same where alerts are what is measured.
@@ -268,9 +271,35 @@ fn fill(probe_every: u64, n_events: u64) -> String {
     topic
 }
 
-type Latencies = Arc<Mutex<Histogram<u64>>>;
+/// Microseconds from an event to its exact alert, beyond the lateness, and to its early one.
+#[derive(Clone)]
+struct Latencies {
+    exact: Arc<Mutex<Histogram<u64>>>,
+    early: Arc<Mutex<Histogram<u64>>>,
+}
 
-/// Listens for webhooks of probes and notes how long each took beyond the lateness.
+impl Latencies {
+    fn new() -> Self {
+        let histogram = || Arc::new(Mutex::new(Histogram::new(3).unwrap()));
+        Self { exact: histogram(), early: histogram() }
+    }
+
+    fn reset(&self) {
+        self.exact.lock().unwrap().reset();
+        self.early.lock().unwrap().reset();
+    }
+}
+
+fn tell_quantiles(case: &str, what: &str, latencies: &Mutex<Histogram<u64>>) {
+    let latencies = latencies.lock().unwrap();
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
+        let millis = latencies.value_at_quantile(quantile) as f64 / 1e3;
+        tell(case, "nightlatch", &format!("{name}_{what}_millis"), millis);
+    }
+    tell(case, "nightlatch", &format!("{what}_alerts"), latencies.len() as f64);
+}
+
+/// Listens for webhooks of probes and notes how long each took.
 fn receiver(latencies: Latencies) -> (tokio::runtime::Runtime, std::net::SocketAddr) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -283,11 +312,13 @@ fn receiver(latencies: Latencies) -> (tokio::runtime::Runtime, std::net::SocketA
             let account = message["data"]["entity"].as_str().unwrap_or_default();
             let opened = message["data"]["status"] == "opened";
             let time = account.strip_prefix("probe-").and_then(|rest| rest.split('-').next());
-            if let (true, Some(time)) = (opened, time) {
-                let time: u64 = time.parse().unwrap();
-                let beyond = now.saturating_sub(time + LATENESS_MILLIS * 1_000);
-                latencies.lock().unwrap().record(beyond.max(1)).unwrap();
-            }
+            let Some(time) = time.filter(|_| opened) else { return };
+            let time: u64 = time.parse().unwrap();
+            let (histogram, due) = match message["data"]["early"] == true {
+                true => (&latencies.early, time),
+                false => (&latencies.exact, time + LATENESS_MILLIS * 1_000),
+            };
+            histogram.lock().unwrap().record(now.saturating_sub(due).max(1)).unwrap();
         }
     };
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -298,8 +329,8 @@ fn receiver(latencies: Latencies) -> (tokio::runtime::Runtime, std::net::SocketA
     (runtime, address)
 }
 
-fn latency(folder: &Path, case: &str, rules: &str, rate: f64, seconds: u64) {
-    let latencies: Latencies = Arc::new(Mutex::new(Histogram::new(3).unwrap()));
+fn latency(folder: &Path, case: &str, early: bool, rate: f64, seconds: u64) {
+    let latencies = Latencies::new();
     let (_runtime, address) = receiver(latencies.clone());
     let secret = folder.join(format!("{case}.secret"));
     std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr").unwrap();
@@ -308,16 +339,21 @@ fn latency(folder: &Path, case: &str, rules: &str, rate: f64, seconds: u64) {
     let topic = broker::unique("latency");
     broker::create_topic(&topic, PARTITIONS);
     let rest = format!(
-        "[alerts]\nstdout = false\n[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{address}/\"\n\
+        "[alerts]\nstdout = false\nearly = {early}\n[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{address}/\"\n\
          secret_files = [\"{}\"]\nallow_private = true\nrules = [\"probe\"]",
         secret.display()
     );
-    let setup = Setup { folder, topic: &topic, rules, checkpoint_every: "30 seconds" };
+    let setup = Setup { folder, topic: &topic, rules: "rules", checkpoint_every: "30 seconds" };
     let mut run = Run::start(&setup.configuration(case, &rest));
     run.until("readiness", |run| run.get("/-/ready").is_some_and(|(status, _)| status == 200));
     let producer = producer();
     let (started, mut line, mut number) = (Instant::now(), String::new(), 0u64);
-    while started.elapsed() < Duration::from_secs(seconds) {
+    let mut is_warm = false;
+    while started.elapsed() < WARM_UP + Duration::from_secs(seconds) {
+        if !is_warm && started.elapsed() >= WARM_UP {
+            is_warm = true;
+            latencies.reset();
+        }
         let due = (started.elapsed().as_secs_f64() * rate) as u64;
         while number < due {
             number += 1;
@@ -329,11 +365,11 @@ fn latency(folder: &Path, case: &str, rules: &str, rate: f64, seconds: u64) {
     }
     producer.flush(Duration::from_secs(30)).unwrap();
     std::thread::sleep(Duration::from_secs(2));
-    let latencies = latencies.lock().unwrap();
-    let millis = |quantile: f64| latencies.value_at_quantile(quantile) as f64 / 1e3;
+    let seconds = WARM_UP.as_secs() + seconds;
     tell(case, "nightlatch", "events_per_second", number as f64 / seconds as f64);
-    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
-        tell(case, "nightlatch", &format!("{name}_beyond_lateness_millis"), millis(quantile));
+    tell_quantiles(case, "beyond_lateness", &latencies.exact);
+    if early {
+        tell_quantiles(case, "early", &latencies.early);
     }
     assert_eq!(run.terminate(), Some(0), "{}", run.log());
 }
@@ -362,5 +398,10 @@ fn main() {
         alerting.drain("alerts", n_events, "");
         alerting.drain("alerts-and-history", n_events, history);
     }
-    latency(folder.path(), "latency-all-rules", "rules", median(rates) / 2.0, seconds);
+    let rate = match setting("NIGHTLATCH_BENCH_RATE", 0) {
+        0 => median(rates) / 2.0,
+        asked => asked as f64,
+    };
+    latency(folder.path(), "latency-all-rules", false, rate, seconds);
+    latency(folder.path(), "latency-early", true, rate, seconds);
 }

@@ -62,12 +62,16 @@ fn resident_bytes() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
 }
 
-/// The two numbers of a line such as `60 bytes an event in the window, 140 bytes a key`.
+/// Bytes an event, and bytes a key: the numbers of lines such as `60 bytes an event in the window, 140
+/// bytes a key` and `150 bytes an event ... as evidence`.
 fn predicted(engine: &Engine) -> (f64, f64) {
     let text = engine.explain(0);
-    let line = text.lines().find(|line| line.contains("bytes an event")).unwrap();
-    let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
-    (numbers.next().unwrap(), numbers.next().unwrap())
+    let numbers = |words: &str| -> Vec<f64> {
+        let line = text.lines().find(|line| line.contains(words)).unwrap();
+        line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let (lane, evidence) = (numbers("bytes a key"), numbers("as evidence"));
+    (lane[0] + evidence[0], lane[1])
 }
 
 fn run(n_accounts: u64) {

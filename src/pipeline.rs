@@ -318,6 +318,7 @@ impl Pipeline {
             counts: Counts { inputs: inputs.len(), ..Counts::default() },
             reader_hangs: false,
             ended: false,
+            measured_at: None,
             broken: false,
         };
         let outcome = stages.run(&receiver);

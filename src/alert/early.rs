@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::AlertStats;
 use super::alert::{Alert, Status};
 use super::episode::{Episode, episode_id};
-use super::episodes::{Episodes, count_names, evidence_of};
+use super::episodes::{Episodes, Match, count_names, evidence_of};
 use super::value::text_value;
-use crate::event::{Origins, TimeMicros, witness};
+use crate::event::{Origins, TimeMicros, Witness, witness};
 use crate::rules::Matches;
 use arrow::array::RecordBatch;
 
@@ -50,39 +50,46 @@ impl EarlyAlerts {
         matches: &[Matches],
         origins: &Origins,
     ) -> Vec<Alert> {
-        let mut alerts = Vec::new();
-        for found in episodes.in_order(batch, matches) {
-            if (found.row as usize) < n_late || episodes.is_full() {
-                continue;
-            }
-            let entity = found.entity.and_then(|column| text_value(column.as_ref(), found.index));
-            let Some(entity) = entity else { continue };
-            let rule = &episodes.rules[found.rule];
-            if episodes.open[found.rule].contains_key(&*entity) {
-                continue;
-            }
-            if rule.start_piece(found.time) != rule.start_piece(episodes.reached) {
-                self.stats.undecided += 1;
-                continue;
-            }
-            let id = episode_id(rule, &entity, found.time);
-            if self.start_of.contains_key(&id) || self.waiting.len() >= episodes.config.open_max {
-                continue;
-            }
-            let own = witness(batch, found.row as usize);
-            let mut episode =
-                Episode::new(id.clone(), entity.as_ref().into(), found.time, found.values(rule));
-            let (config, key) = (&episodes.config, &episodes.key);
-            count_names(&mut AlertStats::default(), config, key, &mut episode, &own);
-            (episode.evidence, episode.evidence_total) = (vec![evidence_of(own, origins)], 1);
-            let mut alert = episode.revise(rule, Status::Opened, episodes.reached);
-            (alert.revision, alert.early) = (0, true);
-            self.start_of.insert(id.clone(), found.time);
-            self.waiting.insert((found.time, id), alert.clone());
-            self.stats.told += 1;
-            alerts.push(alert);
+        let found = episodes.in_order(batch, matches).into_iter();
+        let own = found.filter(|found| found.row as usize >= n_late);
+        own.filter_map(|found| {
+            let witness = witness(batch, found.row as usize);
+            self.tell(episodes, &found, &witness, origins)
+        })
+        .collect()
+    }
+
+    fn tell(
+        &mut self,
+        episodes: &Episodes,
+        found: &Match<'_>,
+        own: &Witness,
+        origins: &Origins,
+    ) -> Option<Alert> {
+        let entity: Arc<str> = text_value(found.entity?.as_ref(), found.index)?.as_ref().into();
+        let rule = &episodes.rules[found.rule];
+        if episodes.is_full() || episodes.open[found.rule].contains_key(&entity) {
+            return None;
         }
-        alerts
+        if rule.start_piece(found.time) != rule.start_piece(episodes.reached) {
+            self.stats.undecided += 1;
+            return None;
+        }
+        let id = episode_id(rule, &entity, found.time);
+        if self.start_of.contains_key(&id) || self.waiting.len() >= episodes.config.open_max {
+            return None;
+        }
+        let mut episode = Episode::new(id.clone(), entity, found.time, found.values(rule));
+        let (config, key) = (&episodes.config, &episodes.key);
+        count_names(&mut AlertStats::default(), config, key, &mut episode, own);
+        episode.evidence_total = 1;
+        episode.evidence.push(evidence_of(own.clone(), origins));
+        let alert = episode.revise(rule, Status::Opened, episodes.reached);
+        let alert = Alert { revision: 0, early: true, ..alert };
+        self.start_of.insert(id.clone(), found.time);
+        self.waiting.insert((found.time, id), alert.clone());
+        self.stats.told += 1;
+        Some(alert)
     }
 
     /// Takes note of exact alerts.

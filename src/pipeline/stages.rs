@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -22,6 +22,8 @@ use crate::serve::metrics::{gauge, raise};
 use crate::source::RawBatch;
 use crate::{Error, Result};
 
+/// Numbers are taken over so often: they cost as much as some hundred events.
+const MEASURE_EVERY: Duration = Duration::from_millis(50);
 /// Waits without a message after a stop before the reader is believed to hang in a read.
 const WAITS_MAX: u32 = 5;
 
@@ -53,6 +55,8 @@ pub(super) struct Stages<'a> {
     pub(super) reader_hangs: bool,
     /// The reader has said that nothing more comes.
     pub(super) ended: bool,
+    /// When numbers were taken over last.
+    pub(super) measured_at: Option<Instant>,
     /// A stage failed in the middle of a message: what is known is no state to keep.
     pub(super) broken: bool,
 }
@@ -278,11 +282,14 @@ impl Stages<'_> {
         if let (Some(checkpoints), Some(watermark)) = (&mut self.checkpoints, watermark) {
             checkpoints.resume.dealt_with(watermark);
         }
-        self.measure();
+        if self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY) {
+            self.measure();
+        }
         Ok(())
     }
 
     fn measure(&mut self) {
+        self.measured_at = Some(Instant::now());
         let order = self.order.counters();
         self.counts.late = order.late;
         self.counts.future = order.future;

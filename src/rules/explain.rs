@@ -10,8 +10,10 @@ use crate::window::{AggregateSpec, Function};
 const TABLE_OVERHEAD: usize = 4;
 /// Time, slot, row number and link to the key's previous row.
 const ROW_BYTES: usize = 20;
-/// Two links for each distinct count, and an entry in its table.
-const DISTINCT_BYTES: usize = 28;
+/// A link for each distinct count, its marks, and an entry in its table where no value comes twice.
+const DISTINCT_BYTES: usize = 25;
+/// Columns of a row that may be evidence, with texts of the usual lengths.
+const EVIDENCE_BYTES: usize = 150;
 
 impl Engine {
     /// Stage and partition key of a lane, such as `1:ip`.
@@ -40,11 +42,26 @@ impl Engine {
         for lane in lanes {
             self.explain_lane(rule, lane, &mut text);
         }
+        if self.has_evidence(rule) {
+            let _ = writeln!(
+                text,
+                "  {EVIDENCE_BYTES} bytes an event in the windows, or so, as evidence (once for all rules)"
+            );
+        }
         let _ = match self.why_not_early(rule) {
             None => writeln!(text, "  told early with `alerts.early`"),
             Some(why) => writeln!(text, "  not told early: {why}"),
         };
         text
+    }
+
+    /// Whether rows of its windows may be evidence.
+    fn has_evidence(&self, rule: usize) -> bool {
+        self.plans[rule].aggregates.iter().any(|((lane, window), aggregates)| {
+            let (frame, specs) = &self.program.lanes[*lane].windows[*window];
+            let is_logged = |aggregate: &usize| specs[*aggregate].function != Function::Newest;
+            !frame.is_history() && aggregates.iter().any(is_logged)
+        })
     }
 
     fn lane_of(&self, node: usize) -> Option<usize> {

@@ -212,3 +212,66 @@ fn an_instance_that_is_frozen_loses_the_lease_and_stands_by_when_it_wakes() {
     first.until("the lease again", |run| run.metric("nightlatch_active") == Some(1.0));
     assert_eq!(first.terminate(), Some(0), "{}", first.log());
 }
+
+const FAILURES: &str = "/*
+title    = \"Many failures of one account\"
+severity = \"high\"
+entity   = \"account\"
+quiet    = \"1 hour\"
+summary  = \"{failures} failed logins to {account}\"
+*/
+SELECT time, account, count(*) FILTER (WHERE outcome = 'failure') OVER recent AS failures
+FROM events
+WINDOW recent AS (
+    PARTITION BY account ORDER BY time RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW
+)
+QUALIFY failures >= 3
+";
+
+#[test]
+fn an_alert_is_told_early_and_again_when_its_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("failures.sql"), FAILURES).unwrap();
+    let topic = broker::unique("events");
+    broker::create_topic(&topic, 2);
+    let line = |second: u32, account: &str, outcome: &str| {
+        let time = format!("2026-01-05T10:0{}:{:02}Z", second / 60, second % 60);
+        format!(
+            r#"{{"time":"{time}","action":"login","outcome":"{outcome}","account":"{account}"}}"#
+        )
+    };
+    let send = |lines: &[(i32, String)]| {
+        let records = lines.iter().map(|(partition, line)| (*partition, Some(line.as_bytes())));
+        broker::produce(&topic, records);
+    };
+    let begin = [(0, 5), (1, 5), (0, 75), (1, 75)];
+    send(&begin.map(|(partition, second)| (partition, line(second, "ben", "success"))));
+
+    let file = folder.path().join("alerts.jsonl");
+    let rest = format!(
+        "[alerts]\nstdout = false\nearly = true\nfile = \"{}\"\n[incidents]\nenabled = false",
+        file.display()
+    );
+    let path = configuration(folder.path(), broker::address(), &topic, &rest);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("rules = \"{}\"\n{text}", rules.display())).unwrap();
+    let mut run = Run::start(&path);
+    run.until("a watermark", |run| run.metric("nightlatch_watermark_seconds") > Some(0.0));
+    send(&[90, 91, 92].map(|second| (0, line(second, "anna", "failure"))));
+    let found = || std::fs::read(&file).map_or(Vec::new(), |bytes| alerts(&bytes));
+    run.until("both alerts", |_| found().len() >= 2);
+    let confirmed = "nightlatch_alerts_early_total{outcome=\"confirmed\"}";
+    run.until("the confirmation", |run| run.metric(confirmed) == Some(1.0));
+    assert_eq!(run.terminate(), Some(0), "{}", run.log());
+
+    let found = found();
+    assert_eq!((&found[0]["revision"], &found[0]["early"]), (&0.into(), &true.into()));
+    assert_eq!((&found[1]["revision"], &found[1]["early"]), (&1.into(), &Value::Null));
+    assert_eq!(found[0]["evidence"].as_array().unwrap().len(), 1);
+    assert_eq!(found[1]["evidence"].as_array().unwrap().len(), 3);
+    for key in ["id", "rule", "entity", "started_at", "summary", "status"] {
+        assert_eq!(found[0][key], found[1][key], "{key}");
+    }
+}
