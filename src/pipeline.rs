@@ -170,8 +170,20 @@ pub trait Consumer {
     }
 
     /// Writes its state for a checkpoint; `None` when it has none to keep.
+    ///
+    /// # Errors
+    /// When a part of it does not come back from the disk.
     fn checkpoint(&mut self, _blocks: &mut BlockWriter) -> Result<Option<ConsumerManifest>> {
         Ok(None)
+    }
+
+    /// Writes one piece of its state that will never change again, ahead of the next checkpoint; false
+    /// when there is none.
+    ///
+    /// # Errors
+    /// As [`Consumer::checkpoint`].
+    fn seal(&mut self, _blocks: &mut BlockWriter) -> Result<bool> {
+        Ok(false)
     }
 
     /// Alerts, or rows, found so far.

@@ -229,6 +229,10 @@ impl Consumer for Alerting {
         Ok(Some(ConsumerManifest { engine, episodes, incidents }))
     }
 
+    fn seal(&mut self, blocks: &mut BlockWriter) -> Result<bool> {
+        self.engine.seal(blocks)
+    }
+
     fn found(&self) -> u64 {
         self.episodes.stats().rules.iter().map(|rule| rule.opened).sum()
     }

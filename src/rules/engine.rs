@@ -8,7 +8,7 @@ use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
 use super::cells;
-use super::checkpoint::{PartEntry, TextPart};
+use super::checkpoint::{PartEntry, SEAL_ROWS, TextPart, unsealed};
 use super::context;
 use super::diagnosis::refuse;
 use super::evaluation::Evaluation;
@@ -66,6 +66,14 @@ pub struct Engine {
     /// What came in the way; nothing that is told after it could be believed.
     pub(super) failure: Option<Error>,
     keeps_evidence: bool,
+}
+
+impl RunningLane {
+    /// Whether enough rows have come since the last block for another one.
+    pub(super) fn is_sealable(&self) -> bool {
+        let (from, end) = unsealed(&self.lane, &self.sealed);
+        end - from >= SEAL_ROWS
+    }
 }
 
 impl Engine {

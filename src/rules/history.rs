@@ -233,6 +233,37 @@ impl History {
         Ok(HistoryEntry { next_row: self.next_row, reread_from: self.reread_from, parts })
     }
 
+    /// Writes the oldest rows that are in no block yet, as one batch, when they are enough.
+    pub(super) fn seal_ahead(&mut self, blocks: &mut BlockWriter) -> bool {
+        let is_written = |batch: &Batch| batch.block.is_some();
+        let written =
+            self.batches.iter().skip(self.n_on_disk).take_while(|batch| is_written(batch));
+        let first = self.n_on_disk + written.count();
+        let (mut n_batches, mut n_rows) = (0, 0);
+        for batch in self.batches.iter().skip(first).take_while(|batch| !is_written(batch)) {
+            (n_batches, n_rows) = (n_batches + 1, n_rows + batch.n_rows() as u64);
+            if n_rows >= SEAL_ROWS {
+                break;
+            }
+        }
+        if n_rows < SEAL_ROWS {
+            return false;
+        }
+        let taken: Vec<Batch> = self.batches.drain(first..first + n_batches).collect();
+        taken.iter().for_each(|batch| self.uncount(batch));
+        let rows = taken.into_iter().filter_map(|batch| match batch.rows {
+            Rows::InMemory(rows) => Some(rows),
+            Rows::OnDisk(_) => None,
+        });
+        let rows: Vec<HeldRows> = rows.collect();
+        let Some(merged) = HeldRows::merged(&rows) else { return false };
+        let block = Some(write_rows(&merged, blocks));
+        let batch = Batch { block, ..Batch::of(merged) };
+        self.count(&batch);
+        self.batches.insert(first, batch);
+        true
+    }
+
     /// Adds rows to those that wait, and seals them when they are enough.
     fn seal_large(&mut self, open: &mut Vec<HeldRows>, rows: HeldRows, blocks: &mut BlockWriter) {
         let first_row = open.first().map_or(rows.first_row, |first| first.first_row);

@@ -4,15 +4,22 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
 use super::failpoint;
 use crate::{Error, Result};
+
+/// Bytes that are handed to the system at once.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Buffers that may wait for it; whoever adds more waits too.
+const BUFFERS_MAX: usize = 64;
 
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,16 +34,19 @@ pub struct BlockRef {
     pub crc32: u32,
 }
 
-/// Takes the blocks of one checkpoint.
+/// Takes the blocks of one checkpoint. A thread of its own hands them to the system, which may take as
+/// long as the disk likes.
 ///
 /// A failed write is kept until [`BlockWriter::finish`]: whoever adds blocks need not care.
 #[derive(Debug)]
 pub struct BlockWriter {
     segment: u64,
     path: PathBuf,
-    file: BufWriter<File>,
+    /// What is not handed to the thread yet.
+    buffer: Vec<u8>,
+    sender: SyncSender<Vec<u8>>,
+    thread: JoinHandle<std::io::Result<File>>,
     offset: u64,
-    failure: Option<std::io::Error>,
     /// Segments whose blocks may be referred to again.
     usable: HashSet<u64>,
     /// Bytes that are referred to again, by segment.
@@ -51,9 +61,13 @@ impl BlockWriter {
     pub fn create(folder: &Path, segment: u64, usable: HashSet<u64>) -> Result<Self> {
         let path = segment_path(folder, segment);
         let file = create_private(&path).map_err(|error| unwritable(&path, &error))?;
-        let file = BufWriter::with_capacity(1 << 20, file);
-        let kept = RefCell::default();
-        Ok(Self { segment, path, file, offset: 0, failure: None, usable, kept })
+        let (sender, buffers) = sync_channel::<Vec<u8>>(BUFFERS_MAX);
+        let thread = std::thread::Builder::new()
+            .name("nightlatch-state".to_owned())
+            .spawn(move || write_all(file, &buffers))
+            .map_err(|error| unwritable(&path, &error))?;
+        let (buffer, kept) = (Vec::new(), RefCell::default());
+        Ok(Self { segment, path, buffer, sender, thread, offset: 0, usable, kept })
     }
 
     /// Writes a block.
@@ -65,18 +79,27 @@ impl BlockWriter {
             crc32: crc32fast::hash(bytes),
         };
         self.offset += block.n_bytes;
-        if self.failure.is_none() {
-            self.failure = self.file.write_all(bytes).err();
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.hand_over();
         }
         block
     }
 
-    /// Whether a block that an earlier checkpoint wrote is still there to be referred to. If not,
-    /// write it again.
+    fn hand_over(&mut self) {
+        // The thread ends early when the disk refuses; it tells why in the end.
+        let _ = self.sender.send(std::mem::take(&mut self.buffer));
+    }
+
+    /// Whether a block that was written earlier is still there to be referred to: by this writer, or by
+    /// an earlier checkpoint. If not, write it again.
     ///
     /// Ask for each block of each checkpoint, and refer to it when the answer is yes: a segment lives
     /// as long as somebody was told that a block of it is kept.
     pub fn can_keep(&self, block: BlockRef) -> bool {
+        if block.segment == self.segment {
+            return true;
+        }
         let usable = self.usable.contains(&block.segment);
         if usable {
             *self.kept.borrow_mut().entry(block.segment).or_default() += block.n_bytes;
@@ -98,19 +121,22 @@ impl BlockWriter {
         self.offset
     }
 
-    /// The file, all bytes handed to the system; whoever takes it syncs it.
+    /// The file, when all bytes have been handed to the system; whoever takes it syncs it.
     ///
     /// # Errors
     /// When any write has failed.
     pub fn finish(mut self) -> Result<File> {
-        if let Some(error) = self.failure.take() {
-            return Err(unwritable(&self.path, &error));
-        }
-        let path = self.path;
-        let file = self.file.into_inner().map_err(|error| unwritable(&path, error.error()))?;
-        failpoint("segment.written").map_err(|error| unwritable(&path, &error))?;
-        Ok(file)
+        self.hand_over();
+        drop(self.sender);
+        let written = self.thread.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
+        written.map_err(|error| unwritable(&self.path, &error))
     }
+}
+
+fn write_all(mut file: File, buffers: &Receiver<Vec<u8>>) -> std::io::Result<File> {
+    buffers.iter().try_for_each(|buffer| file.write_all(&buffer))?;
+    failpoint("segment.written")?;
+    Ok(file)
 }
 
 /// Reads blocks back.

@@ -87,17 +87,11 @@ impl StateFolder {
     }
 
     /// Ends the segment; what is left is to be written by [`Pending::write`].
-    ///
-    /// # Errors
-    /// When a block could not be written; the segment is gone then.
-    pub fn seal(&self, blocks: BlockWriter, mut manifest: Manifest) -> Result<Pending> {
-        let (segment, n_bytes, kept) = (blocks.segment(), blocks.n_bytes(), blocks.kept());
-        let file = blocks.finish().inspect_err(|_| {
-            let _ = remove(&segment_path(&self.path, segment)); // the next manifest finds it
-        })?;
-        manifest.segments = used(&self.segments, &kept);
+    pub fn seal(&self, blocks: BlockWriter, mut manifest: Manifest) -> Pending {
+        let (segment, n_bytes) = (blocks.segment(), blocks.n_bytes());
+        manifest.segments = used(&self.segments, &blocks.kept());
         manifest.segments.push(SegmentUse { segment, n_bytes, used_bytes: n_bytes });
-        Ok(Pending::new(&self.path, segment, file, manifest))
+        Pending::new(&self.path, blocks, manifest)
     }
 
     /// Takes note of a checkpoint that is durable.

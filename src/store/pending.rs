@@ -4,18 +4,19 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::blocks::{create_private, segment_path};
+use super::blocks::{BlockWriter, create_private, segment_path};
 use super::failpoint;
 use super::folder::{manifest_path, manifest_temp, numbers, remove, remove_others};
 use super::manifest::{Manifest, SegmentUse};
 use crate::{Error, Result};
 
-/// All blocks are handed to the system; nothing is durable yet.
+/// Blocks are on their way to the system; nothing is durable yet.
 #[derive(Debug)]
 pub struct Pending {
     folder: PathBuf,
     segment: u64,
-    file: File,
+    /// Taken when they are waited for.
+    blocks: Option<BlockWriter>,
     manifest: Manifest,
 }
 
@@ -30,8 +31,9 @@ pub struct Written {
 }
 
 impl Pending {
-    pub(super) fn new(folder: &Path, segment: u64, file: File, manifest: Manifest) -> Self {
-        Self { folder: folder.to_owned(), segment, file, manifest }
+    pub(super) fn new(folder: &Path, blocks: BlockWriter, manifest: Manifest) -> Self {
+        let segment = blocks.segment();
+        Self { folder: folder.to_owned(), segment, blocks: Some(blocks), manifest }
     }
 
     /// Position in the outbox that must be durable before this is.
@@ -49,7 +51,10 @@ impl Pending {
     /// # Errors
     /// When the disk refuses. The manifest before stays the good one, and the files of this one are
     /// removed.
-    pub fn write(self) -> Result<Written> {
+    pub fn write(mut self) -> Result<Written> {
+        if let Some(blocks) = self.blocks.take() {
+            blocks.finish().and_then(|file| self.sync(&file)).inspect_err(|_| self.remove())?;
+        }
         let mut renamed = false;
         match self.write_all(&mut renamed) {
             Ok(written) => Ok(written),
@@ -58,12 +63,21 @@ impl Pending {
                 if !renamed {
                     self.remove();
                 }
-                Err(Error::unavailable("a checkpoint cannot be written")
-                    .at(self.folder.display().to_string())
-                    .detail(error.to_string())
-                    .hint("the last good one stays in place; the next is tried in time"))
+                Err(self.unwritable(&error))
             }
         }
+    }
+
+    fn sync(&self, segment: &File) -> Result<()> {
+        let synced = segment.sync_all().and_then(|()| failpoint("segment.synced"));
+        synced.map_err(|error| self.unwritable(&error))
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> Error {
+        Error::unavailable("a checkpoint cannot be written")
+            .at(self.folder.display().to_string())
+            .detail(error.to_string())
+            .hint("the last good one stays in place; the next is tried in time")
     }
 
     /// Removes what was written, when the checkpoint is given up.
@@ -74,8 +88,6 @@ impl Pending {
     }
 
     fn write_all(&self, renamed: &mut bool) -> std::io::Result<Written> {
-        self.file.sync_all()?;
-        failpoint("segment.synced")?;
         // The segment's name must be there before a manifest that refers to it.
         sync_folder(&self.folder)?;
         let n_bytes = self.write_manifest()?;

@@ -72,7 +72,7 @@ impl State {
             blocks.push(kept.unwrap_or_else(|| writer.add(&content(index as u64 + 1))));
         }
         blocks.push(writer.add(&content(self.step + 1)));
-        let pending = self.folder.seal(writer, manifest(self.step + 1, &blocks))?;
+        let pending = self.folder.seal(writer, manifest(self.step + 1, &blocks));
         let written = pending.write()?;
         self.folder.adopt(&written);
         self.step += 1;
@@ -245,7 +245,7 @@ fn space_is_bounded_though_small_blocks_are_kept_for_long() {
         }
         small.push(writer.add(&[1; 100]));
         writer.add(&tail);
-        let written = state.seal(writer, manifest(step, &small)).unwrap().write().unwrap();
+        let written = state.seal(writer, manifest(step, &small)).write().unwrap();
         state.adopt(&written);
         let live = 10_000 + small.len() as u64 * 100;
         let manifest = std::fs::metadata(folder.path().join("manifest")).unwrap().len();

@@ -246,6 +246,11 @@ impl Lane {
         state
     }
 
+    /// Index of the oldest row of the log, and one behind the newest.
+    pub fn held_rows(&self) -> (u64, u64) {
+        (self.log.head, self.log.times.end())
+    }
+
     /// The rows of the log with an index within `from..to`, so far as they are there.
     ///
     /// # Errors

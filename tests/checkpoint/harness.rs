@@ -109,12 +109,14 @@ pub struct Folder {
     folder: tempfile::TempDir,
     pub n_segments: u64,
     pub manifest: String,
+    /// Segments that the checkpoint under way may refer to.
+    usable: HashSet<u64>,
 }
 
 impl Folder {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, n_segments: 0, manifest: String::new() }
+        Self { folder, n_segments: 0, manifest: String::new(), usable: HashSet::new() }
     }
 
     pub fn path(&self) -> &Path {
@@ -123,15 +125,25 @@ impl Folder {
 
     /// Writes a checkpoint that may refer to the segments that `is_usable` names; gives its bytes.
     pub fn write(&mut self, engine: &mut Engine, is_usable: impl Fn(u64) -> bool) -> u64 {
-        let usable: HashSet<u64> = (0..self.n_segments).filter(|n| is_usable(*n)).collect();
-        let mut writer =
-            BlockWriter::create(self.path(), self.n_segments, usable.clone()).expect("a segment");
+        let writer = self.begin(is_usable);
+        self.end(writer, engine)
+    }
+
+    /// The segment of a checkpoint, to be written ahead or [ended](Folder::end).
+    pub fn begin(&mut self, is_usable: impl Fn(u64) -> bool) -> BlockWriter {
+        self.usable = (0..self.n_segments).filter(|n| is_usable(*n)).collect();
+        BlockWriter::create(self.path(), self.n_segments, self.usable.clone()).expect("a segment")
+    }
+
+    /// Writes the rest of a checkpoint; gives all of its bytes.
+    pub fn end(&mut self, mut writer: BlockWriter, engine: &mut Engine) -> u64 {
         let manifest = engine.checkpoint(&mut writer).unwrap();
         let n_bytes = writer.n_bytes();
         writer.finish().expect("all is written");
         let in_use = segments(&manifest);
         for segment in &in_use {
-            assert!(*segment == self.n_segments || usable.contains(segment), "segment {segment}");
+            let is_allowed = *segment == self.n_segments || self.usable.contains(segment);
+            assert!(is_allowed, "segment {segment}");
         }
         self.n_segments += 1;
         self.manifest = serde_json::to_string(&manifest).expect("a manifest is JSON");

@@ -132,6 +132,30 @@ fn what_did_not_change_is_not_written_again() {
     assert!(segments(&manifest).len() > 1, "old blocks are referred to: {sizes:?}");
 }
 
+#[test]
+fn what_is_written_ahead_is_part_of_the_next_checkpoint() {
+    let rules = rules(&[format!("{HEAD}{EVERYTHING}")]);
+    let batches = events::batches(&many_events(45_000), 1_000);
+    let (mut running, mut folder, mut found) = (engine(&rules), Folder::new(), Vec::new());
+    let (mut writer, mut n_pieces) = (folder.begin(|_| true), 0);
+    for (index, batch) in batches.iter().enumerate() {
+        run(&mut running, batch, Floats::Bits, &mut found);
+        while running.seal(&mut writer).unwrap() {
+            n_pieces += 1;
+        }
+        if index % 20 == 19 {
+            let ahead = writer.n_bytes();
+            let whole = folder.end(writer, &mut running);
+            assert!(ahead > whole / 2, "{ahead} of {whole} bytes");
+            running = engine(&rules);
+            assert_eq!(folder.read(&mut running, newest_time(batch) + 1).rebuilding, []);
+            writer = folder.begin(|_| true);
+        }
+    }
+    assert!(found == uninterrupted(&rules, &batches, Floats::Bits), "the results differ");
+    assert!(n_pieces >= 4, "{n_pieces} pieces");
+}
+
 /// The example log, as batches in event-time order.
 fn example(batch_events: usize) -> Vec<RecordBatch> {
     let mut origins = Origins::default();

@@ -258,7 +258,9 @@ fn an_alert_is_told_early_and_again_when_its_time_is_over() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("rules = \"{}\"\n{text}", rules.display())).unwrap();
     let mut run = Run::start(&path);
-    run.until("a watermark", |run| run.metric("nightlatch_watermark_seconds") > Some(0.0));
+    run.until("a watermark", |run| {
+        run.metric("nightlatch_watermark_timestamp_seconds") > Some(0.0)
+    });
     send(&[90, 91, 92].map(|second| (0, line(second, "anna", "failure"))));
     let found = || std::fs::read(&file).map_or(Vec::new(), |bytes| alerts(&bytes));
     run.until("both alerts", |_| found().len() >= 2);

@@ -68,11 +68,8 @@ fn write_log(
     fingerprint: &str,
     blocks: &mut BlockWriter,
 ) -> Result<Vec<PartEntry>> {
-    let mut write_part = |first: u64, end: u64, blocks: &mut BlockWriter| {
-        let columns = row_columns(lane.rows(first, end)?);
-        let block = write(blocks, &label("rows", fingerprint, first), columns);
-        Ok(PartEntry { first, end, block })
-    };
+    let mut write_part =
+        |first, end, blocks: &mut BlockWriter| write_part(lane, (first, end), fingerprint, blocks);
     sealed.retain(|part| part.end > state.head);
     for part in sealed.iter_mut().filter(|part| !blocks.can_keep(part.block)).collect::<Vec<_>>() {
         *part = write_part(part.first.max(state.head), part.end, blocks)?;
@@ -88,6 +85,39 @@ fn write_log(
         parts.push(write_part(from, state.end, blocks)?);
     }
     Ok(parts)
+}
+
+fn write_part(
+    lane: &mut Lane,
+    (first, end): (u64, u64),
+    fingerprint: &str,
+    blocks: &mut BlockWriter,
+) -> Result<PartEntry> {
+    let columns = row_columns(lane.rows(first, end)?);
+    let block = write(blocks, &label("rows", fingerprint, first), columns);
+    Ok(PartEntry { first, end, block })
+}
+
+/// First row of a lane that is in no sealed block, and one behind its last row.
+pub(in crate::rules) fn unsealed(lane: &Lane, sealed: &[PartEntry]) -> (u64, u64) {
+    let (head, end) = lane.held_rows();
+    (sealed.last().map_or(head, |part| part.end.max(head)), end)
+}
+
+/// Seals the oldest rows that are in no block yet.
+///
+/// # Errors
+/// When rows do not come back from the disk.
+pub(super) fn seal_rows(
+    lane: &mut Lane,
+    sealed: &mut Vec<PartEntry>,
+    fingerprint: &str,
+    blocks: &mut BlockWriter,
+) -> Result<()> {
+    let (from, end) = unsealed(lane, sealed);
+    let part = write_part(lane, (from, end.min(from + SEAL_ROWS)), fingerprint, blocks)?;
+    sealed.push(part);
+    Ok(())
 }
 
 fn row_columns(rows: LaneRows) -> Vec<arrow::array::ArrayRef> {

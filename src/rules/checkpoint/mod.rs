@@ -6,7 +6,7 @@ mod restore;
 mod table;
 mod texts;
 
-pub(super) use lanes::SEAL_ROWS;
+pub(super) use lanes::{SEAL_ROWS, unsealed};
 pub use manifest::EngineManifest;
 pub(super) use manifest::{HistoryEntry, PartEntry, TextPart};
 pub use restore::Restored;
@@ -35,6 +35,31 @@ impl Engine {
         let manifest = self.write_state(blocks);
         self.failure = manifest.as_ref().err().cloned();
         manifest
+    }
+
+    /// Writes one piece of rows that will not change again, ahead of the next checkpoint; false when none
+    /// is long enough.
+    ///
+    /// # Errors
+    /// As [`Engine::checkpoint`].
+    pub fn seal(&mut self, blocks: &mut BlockWriter) -> Result<bool> {
+        self.check()?;
+        let sealed = self.seal_one(blocks);
+        self.failure = sealed.as_ref().err().cloned();
+        sealed
+    }
+
+    fn seal_one(&mut self, blocks: &mut BlockWriter) -> Result<bool> {
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].is_rebuilding || !self.lanes[lane].is_sealable() {
+                continue;
+            }
+            let fingerprint = self.fingerprints().lanes[lane].clone();
+            let running = &mut self.lanes[lane];
+            lanes::seal_rows(&mut running.lane, &mut running.sealed, &fingerprint, blocks)?;
+            return Ok(true);
+        }
+        Ok(self.history.seal_ahead(blocks))
     }
 
     fn write_state(&mut self, blocks: &mut BlockWriter) -> Result<EngineManifest> {
