@@ -10,6 +10,7 @@ mod distance;
 mod early;
 mod engine;
 mod evaluation;
+mod evidence;
 mod explain;
 mod expressions;
 mod fingerprint;

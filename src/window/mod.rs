@@ -14,6 +14,7 @@ mod lane;
 mod lane_log;
 mod links;
 mod log;
+mod movement;
 mod recency;
 mod residence;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod sliding;
 mod slots;
 mod snapshot;
 mod spec;
+mod state;
 
 pub use accumulator::CellKind;
 pub use frame::Frame;

@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use super::accumulator::{
-    Accumulator, Candidates, CellKind, Count, DistinctCount, FloatTotal, IntegerSum, Queue, Rounded,
-};
-use super::deviation::Deviation;
+use super::accumulator::{Accumulator, Rounded};
 use super::frame::{Cursor, Frame, Schedule};
 use super::interner::Interner;
 use super::lane_log::{LaneLog, PIECE_ROWS};
@@ -14,6 +11,7 @@ use super::recency::Newest;
 use super::slots::Slots;
 use super::snapshot::{Damage, FloatPairs, RecencyEntries};
 use super::spec::{AggregateSpec, Cells, Function, mask_bit};
+use super::state::State;
 use crate::Result;
 use crate::event::TimeMicros;
 
@@ -29,13 +27,13 @@ pub(crate) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     /// Where some of the groups end, counted from their own first row.
-    fn ends_of(&self, groups: Range<usize>) -> Vec<u32> {
+    pub(super) fn ends_of(&self, groups: Range<usize>) -> Vec<u32> {
         let first = self.first_row(groups.start);
         self.ends[groups].iter().map(|end| end - first).collect()
     }
 
     /// Some of the groups, which end as [`Groups::ends_of`] says.
-    fn part<'p>(&self, groups: Range<usize>, ends: &'p [u32]) -> Groups<'p>
+    pub(super) fn part<'p>(&self, groups: Range<usize>, ends: &'p [u32]) -> Groups<'p>
     where
         'a: 'p,
     {
@@ -53,33 +51,21 @@ impl<'a> Groups<'a> {
     }
 }
 
-enum State {
-    Count(Count),
-    Distinct(DistinctCount, usize),
-    IntegerSum(IntegerSum),
-    FloatSum(FloatTotal<false>),
-    Average(FloatTotal<true>),
-    Sample(Deviation<false>),
-    Population(Deviation<true>),
-    Queue(Queue),
-    Newest(Newest),
-}
-
 /// A frame, its cursors, and the aggregates over it.
 pub(crate) struct Sliding {
     pub(crate) frame: Frame,
     pub(crate) cursor: Cursor,
     aggregates: Vec<(AggregateSpec, State)>,
     /// Whether an aggregate needs to see rows leave; else rows are done with once they have entered.
-    has_leavers: bool,
-    schedule: Schedule,
-    enter: Side,
-    leave: Side,
+    pub(super) has_leavers: bool,
+    pub(super) schedule: Schedule,
+    pub(super) enter: Side,
+    pub(super) leave: Side,
 }
 
 /// Columns of the rows that enter, or leave, copied out of the log: the inner loops run over slices.
 #[derive(Default)]
-struct Side {
+pub(super) struct Side {
     first: u64,
     slots: Vec<u32>,
     /// The mask whose rows are marked.
@@ -94,7 +80,7 @@ struct Side {
 const MARK_ROWS: usize = 32;
 
 impl Side {
-    fn load(&mut self, log: &LaneLog, rows: &Range<u64>) {
+    pub(super) fn load(&mut self, log: &LaneLog, rows: &Range<u64>) {
         self.first = rows.start;
         log.slots.copy_range(rows.start, rows.end, &mut self.slots);
         self.mask = None;
@@ -173,169 +159,15 @@ impl Sliding {
             frame,
             cursor: Cursor::default(),
             has_leavers: aggregates.iter().any(|a| a.function != Function::Newest),
-            aggregates: aggregates.iter().map(|a| (*a, new_state(a, links))).collect(),
+            aggregates: aggregates.iter().map(|a| (*a, State::new(a, links))).collect(),
             schedule: Schedule::default(),
             enter: Side::default(),
             leave: Side::default(),
         }
     }
 
-    /// Moves the frame to a time at which no row reads: rows enter, then rows leave.
-    ///
-    /// # Errors
-    /// When rows do not come back from the disk.
-    pub(crate) fn move_to(
-        &mut self,
-        time: TimeMicros,
-        log: &mut LaneLog,
-        slots: &mut Slots,
-        texts: &[Interner],
-    ) -> Result<()> {
-        let (entered, left) = self.reach(time, log);
-        if log.is_whole() || self.n_due(entered, left) <= PIECE_ROWS {
-            log.ensure(self.cursor.entered, entered)?;
-            log.ensure(self.cursor.left, left)?;
-            let groups = Groups { times: &[time], ends: &[0], slots: &[], row_times: &[] };
-            self.run(log, slots, &groups, texts, &mut Vec::new());
-            return Ok(());
-        }
-        self.move_by_pieces(time, log, slots, texts)
-    }
-
-    /// The same for more rows than memory may have room for. All rows enter before the first one
-    /// leaves, as they do in one go: what is rounded is rounded the same.
-    fn move_by_pieces(
-        &mut self,
-        time: TimeMicros,
-        log: &mut LaneLog,
-        slots: &mut Slots,
-        texts: &[Interner],
-    ) -> Result<()> {
-        let newest = time.saturating_sub(self.frame.end_micros);
-        let reach = log.reach(self.cursor.entered, log.times.end(), |time| time <= newest);
-        let mut is_there = false;
-        while !is_there {
-            let from = self.cursor.entered;
-            let piece = reach.min(from + PIECE_ROWS);
-            log.ensure(from, piece)?;
-            let to = log.first_row(from, piece, |time| time <= newest);
-            self.cursor.entered = to;
-            self.pass(from..to, self.cursor.left..self.cursor.left, log, slots, texts);
-            log.let_go();
-            is_there = to < piece || piece == reach;
-        }
-        if !self.has_leavers {
-            self.cursor.left = self.cursor.entered;
-            return Ok(());
-        }
-        self.leave_by_pieces(time, log, slots, texts)
-    }
-
-    fn leave_by_pieces(
-        &mut self,
-        time: TimeMicros,
-        log: &mut LaneLog,
-        slots: &mut Slots,
-        texts: &[Interner],
-    ) -> Result<()> {
-        let oldest = time.saturating_sub(self.frame.start_micros);
-        let entered = self.cursor.entered;
-        let reach = log.reach(self.cursor.left, entered, |time| time < oldest);
-        let mut is_there = false;
-        while !is_there {
-            let from = self.cursor.left;
-            let piece = reach.min(from + PIECE_ROWS);
-            log.ensure(from, piece)?;
-            let to = log.first_row(from, piece, |time| time < oldest);
-            self.cursor.left = to;
-            self.pass(entered..entered, from..to, log, slots, texts);
-            log.let_go();
-            is_there = to < piece || piece == reach;
-        }
-        Ok(())
-    }
-
-    /// Lets rows enter, then rows leave; no row reads.
-    fn pass(
-        &mut self,
-        enter: Range<u64>,
-        leave: Range<u64>,
-        log: &LaneLog,
-        slots: &mut Slots,
-        texts: &[Interner],
-    ) {
-        self.enter.load(log, &enter);
-        self.leave.load(log, &leave);
-        self.schedule.at_once(enter, leave);
-        let groups = Groups { times: &[0], ends: &[0], slots: &[], row_times: &[] };
-        self.run_aggregates(log, slots, &groups, texts, &mut Vec::new());
-    }
-
-    /// Moves the frame through the groups and pushes one result column for each aggregate.
-    ///
-    /// # Errors
-    /// When rows do not come back from the disk.
-    pub(crate) fn run_batch(
-        &mut self,
-        log: &mut LaneLog,
-        slots: &mut Slots,
-        groups: &Groups<'_>,
-        texts: &[Interner],
-        columns: &mut Vec<Cells>,
-    ) -> Result<()> {
-        if log.is_whole() {
-            self.run(log, slots, groups, texts, columns);
-            return Ok(());
-        }
-        let first_column = columns.len();
-        let mut first = 0;
-        while first < groups.times.len() {
-            let (end, is_too_much) = self.span(first, groups.times, log);
-            if is_too_much {
-                self.move_to(groups.times[first], log, slots, texts)?;
-            }
-            let (entered, left) = self.reach(groups.times[end - 1], log);
-            log.ensure(self.cursor.entered, entered)?;
-            log.ensure(self.cursor.left, left)?;
-            let mut part = Vec::new();
-            let ends = groups.ends_of(first..end);
-            self.run(log, slots, &groups.part(first..end, &ends), texts, &mut part);
-            append(columns, first_column, part);
-            log.let_go();
-            first = end;
-        }
-        Ok(())
-    }
-
-    /// One behind the last group until which no more rows enter and leave than memory has room for; and
-    /// whether already the first is too much.
-    fn span(&self, first: usize, times: &[TimeMicros], log: &LaneLog) -> (usize, bool) {
-        let fits = |time: &TimeMicros| {
-            let (entered, left) = self.reach(*time, log);
-            self.n_due(entered, left) <= PIECE_ROWS
-        };
-        let n = times[first..].partition_point(fits);
-        (first + n.max(1), n == 0)
-    }
-
-    /// One behind the rows that must be looked at, for those that enter until a time and those that
-    /// leave.
-    fn reach(&self, time: TimeMicros, log: &LaneLog) -> (u64, u64) {
-        let newest = time.saturating_sub(self.frame.end_micros);
-        let entered = log.reach(self.cursor.entered, log.times.end(), |time| time <= newest);
-        if !self.has_leavers {
-            return (entered, self.cursor.left);
-        }
-        let oldest = time.saturating_sub(self.frame.start_micros);
-        (entered, log.reach(self.cursor.left, entered, |time| time < oldest))
-    }
-
-    fn n_due(&self, entered: u64, left: u64) -> u64 {
-        (entered - self.cursor.entered) + left.saturating_sub(self.cursor.left)
-    }
-
     /// Moves the frame through the groups; the rows that enter and leave are in memory.
-    fn run(
+    pub(super) fn run(
         &mut self,
         log: &LaneLog,
         slots: &mut Slots,
@@ -353,7 +185,7 @@ impl Sliding {
         self.run_aggregates(log, slots, groups, texts, columns);
     }
 
-    fn run_aggregates(
+    pub(super) fn run_aggregates(
         &mut self,
         log: &LaneLog,
         slots: &mut Slots,
@@ -583,77 +415,4 @@ const NOT_READ_BACK: Damage = "rows do not come back from the disk";
 fn pieces(from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> {
     let starts = (from..to).step_by(PIECE_ROWS as usize);
     starts.map(move |start| (start, to.min(start + PIECE_ROWS)))
-}
-
-/// Appends the results of further rows to the columns from `first` on.
-fn append(columns: &mut Vec<Cells>, first: usize, part: Vec<Cells>) {
-    if columns.len() == first {
-        columns.extend(part);
-        return;
-    }
-    for (column, part) in columns[first..].iter_mut().zip(part) {
-        column.values.extend(part.values);
-        column.valid.extend(part.valid);
-    }
-}
-
-fn new_state(spec: &AggregateSpec, links: &mut Vec<(usize, usize)>) -> State {
-    match spec.function {
-        Function::Count => State::Count(Count::default()),
-        Function::CountDistinct => {
-            let key = (spec.mask, spec.value);
-            let found = links.iter().position(|other| *other == key);
-            let index = found.unwrap_or_else(|| {
-                links.push(key);
-                links.len() - 1
-            });
-            State::Distinct(DistinctCount::new(), index)
-        }
-        Function::IntegerSum => State::IntegerSum(IntegerSum::default()),
-        Function::FloatSum => State::FloatSum(FloatTotal::default()),
-        Function::Average => State::Average(FloatTotal::default()),
-        Function::DeviationSample => State::Sample(Deviation::default()),
-        Function::DeviationPopulation => State::Population(Deviation::default()),
-        Function::Smallest(kind) => State::Queue(Queue::new(Candidates::Smallest, kind)),
-        Function::Largest(kind) => State::Queue(Queue::new(Candidates::Largest, kind)),
-        Function::First => State::Queue(Queue::new(Candidates::Oldest, CellKind::Unsigned)),
-        Function::Newest => State::Newest(Newest::new()),
-    }
-}
-
-impl State {
-    /// The state as one that rounds, if it does.
-    fn rounded(&self) -> Option<&dyn Rounded> {
-        match self {
-            Self::FloatSum(state) => Some(state),
-            Self::Average(state) => Some(state),
-            Self::Sample(state) => Some(state),
-            Self::Population(state) => Some(state),
-            _ => None,
-        }
-    }
-
-    fn rounded_mut(&mut self) -> Option<&mut dyn Rounded> {
-        match self {
-            Self::FloatSum(state) => Some(state),
-            Self::Average(state) => Some(state),
-            Self::Sample(state) => Some(state),
-            Self::Population(state) => Some(state),
-            _ => None,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Count(state) => state.bytes(),
-            Self::Distinct(state, _) => state.bytes(),
-            Self::IntegerSum(state) => state.bytes(),
-            Self::FloatSum(state) => state.bytes(),
-            Self::Average(state) => state.bytes(),
-            Self::Sample(state) => state.bytes(),
-            Self::Population(state) => state.bytes(),
-            Self::Queue(state) => state.bytes(),
-            Self::Newest(state) => state.bytes(),
-        }
-    }
 }
